@@ -1,0 +1,168 @@
+"""What goes in and what comes out, after the protocol and before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from segserve.core.deadline import NO_DEADLINE, Deadline
+from segserve.core.label_map import LabelMap
+from segserve.core.options import DEFAULT_OPTIONS, SegmentOptions
+from segserve.core.regions import Regions
+from segserve.core.tensor import Array, Tensors
+
+ParameterValue = bool | int | float | str
+NO_PARAMETERS: Mapping[str, ParameterValue] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model by name; version None is the newest that the version policy serves."""
+
+    name: str
+    version: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}' version '{self.version}"
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds each phase took, as stamped by whoever ran it (never subtracted from one another).
+
+    For a request of several images each field is the largest of its images.
+
+    Parameters
+    ----------
+    decode_s : float
+        Decode, resize and normalise on the CPU pool.
+    queue_s : float
+        From entering the batcher's queues until an execution slot took it.
+    batch_s : float
+        Stacking the batch.
+    infer_s : float
+        The model's run.
+    post_s : float
+        Up-sampling, masks, encoding of masks on the CPU pool.
+    encode_s : float
+        Building the answer's bytes (0 until the transport has done so).
+    """
+
+    decode_s: float = 0.0
+    queue_s: float = 0.0
+    batch_s: float = 0.0
+    infer_s: float = 0.0
+    post_s: float = 0.0
+    encode_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image as it came: JPEG, PNG or WebP bytes, any bytes-like object."""
+
+    data: bytes | memoryview
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """An image as pixels: uint8 [H, W, 3], RGB."""
+
+    pixels: Array
+
+
+Image = EncodedImage | RawImage
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """Tensors in.
+
+    Parameters
+    ----------
+    model : ModelRef
+    inputs : Tensors
+        With the batch axis when the model batches; arrays may be read-only views of the wire bytes.
+    outputs : tuple of str
+        Requested outputs, empty for all.
+    id : str
+    deadline : Deadline
+    priority : int
+        0 is the model's default level; 1 is the highest.
+    queue_timeout_us : int
+        Triton's `timeout` parameter; 0 for the model's own queue policy.
+    options : SegmentOptions
+        Used when BYTES images come in place of the model's image tensor.
+    parameters : Mapping
+        Whatever else the request carried.
+    """
+
+    model: ModelRef
+    inputs: Tensors
+    outputs: tuple[str, ...] = ()
+    id: str = ""
+    deadline: Deadline = NO_DEADLINE
+    priority: int = 0
+    queue_timeout_us: int = 0
+    options: SegmentOptions = DEFAULT_OPTIONS
+    parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
+
+
+@dataclass(frozen=True)
+class InferResponse:
+    """Tensors out, in the model's output order, with the concrete version that ran."""
+
+    model: ModelRef
+    outputs: Tensors
+    id: str = ""
+    timings: Timings = field(default_factory=Timings)
+    batch_size: int = 1
+    parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """One image in."""
+
+    model: ModelRef
+    image: Image
+    options: SegmentOptions = DEFAULT_OPTIONS
+    id: str = ""
+    deadline: Deadline = NO_DEADLINE
+    priority: int = 0
+    queue_timeout_us: int = 0
+
+
+@dataclass(frozen=True)
+class SegmentResponse:
+    """What a family found in one image.
+
+    Parameters
+    ----------
+    model : ModelRef
+        With the concrete version that ran.
+    model_digest : str
+        ``sha256:`` over the version's files and its config.
+    image_digest : str
+        ``sha256:`` of the image's bytes as received.
+    width_px, height_px : int
+        Size of the source image after EXIF rotation.
+    label_map : LabelMap or None
+        For semantic and panoptic models.
+    regions : Regions or None
+        For instance models, and panoptic ones before merging.
+    refined : bool or None
+        None when no refinement was asked for; False when it was skipped.
+    """
+
+    model: ModelRef
+    model_digest: str
+    image_digest: str
+    width_px: int
+    height_px: int
+    label_map: LabelMap | None = None
+    regions: Regions | None = None
+    refined: bool | None = None
+    id: str = ""
+    timings: Timings = field(default_factory=Timings)
+    batch_size: int = 1
