@@ -21,7 +21,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float | None) -> Deadline:
-        """The moment `seconds` from now; None or infinity for no deadline."""
+        """Give the moment `seconds` from now; None or infinity for no deadline."""
         return cls(inf if seconds is None else time.monotonic() + seconds)
 
     def remaining_s(self, now_s: float | None = None) -> float:
@@ -33,7 +33,7 @@ class Deadline:
         return self.remaining_s(now_s) <= 0
 
     def sooner(self, other: Deadline) -> Deadline:
-        """The earlier of the two."""
+        """Pick the earlier of the two."""
         return min(self, other)
 
 

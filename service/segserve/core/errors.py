@@ -12,10 +12,10 @@
     │   ├── NotReady             UNAVAILABLE         the model is loading, unloading or failed
     │   ├── ShuttingDown         UNAVAILABLE         the server is going away
     │   ├── Overloaded           OVERLOADED          a bounded queue or budget is full
-    │   └── QueueTimeout         QUEUE_TIMEOUT       waited longer than the model's queue policy allows
+    │   └── QueueTimeout         QUEUE_TIMEOUT       waited longer than the queue policy allows
     ├── DeadlineExceeded         DEADLINE_EXCEEDED   the caller's own deadline has passed
     ├── Cancelled                CANCELLED           the caller has gone
-    ├── LoadFailed               INTERNAL            a model could not be loaded; names file, line and fix
+    ├── LoadFailed               INTERNAL            could not load; names file, line and fix
     └── BackendFailed            INTERNAL            the model, or the server, failed on good input
 
 Transports turn ``kind`` into a status by one table each; nobody reads the text.

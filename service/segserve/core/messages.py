@@ -23,8 +23,9 @@ class ModelRef:
     name: str
     version: int | None = None
 
-    def __str__(self) -> str:
-        return self.name if self.version is None else f"{self.name}' version '{self.version}"
+    def described(self) -> str:
+        """Give the name, and the version where there is one, as they stand in messages."""
+        return f"'{self.name}'" if self.version is None else f"'{self.name}' version {self.version}"
 
 
 @dataclass(frozen=True)

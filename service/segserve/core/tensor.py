@@ -47,7 +47,7 @@ class DataType(Enum):
 
     @classmethod
     def of(cls, dtype: np.dtype[Any]) -> DataType:
-        """The datatype that a numpy dtype stands for (uint16 is UINT16, never BF16).
+        """Name the datatype that a numpy dtype stands for (uint16 is UINT16, never BF16).
 
         Raises
         ------
