@@ -1,4 +1,4 @@
-"""What the engine tells about itself and its models: plain values that transports turn into bytes."""
+"""What the engine tells of itself and its models: plain values that transports turn into bytes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,210 @@
+"""Every metric: its name, labels and buckets, and the text that Prometheus reads.
+
+Triton's names (``nv_*``) keep their exact spelling; the client library would add ``_total`` to a
+counter's name, so those are written by `TritonCounters`. Histogram names and the proposed
+``*_duration_histogram_us`` follow the same vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from segserve.core.messages import Timings
+
+PHASES = ("decode", "queue", "batch", "infer", "post", "encode")
+_DURATION_US = (
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
+)  # fmt: skip
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
+_RATIO = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
+_BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
+
+TRITON_COUNTERS = {
+    "nv_inference_request_success": "Requests that were answered",
+    "nv_inference_request_failure": "Requests that failed, by reason",
+    "nv_inference_count": "Images (batch elements) inferred",
+    "nv_inference_exec_count": "Model runs",
+    "nv_inference_request_duration_us": "Sum of request durations, in microseconds",
+    "nv_inference_queue_duration_us": "Sum of queue durations, in microseconds",
+    "nv_inference_compute_input_duration_us": "Sum of input preparation, in microseconds",
+    "nv_inference_compute_infer_duration_us": "Sum of model run durations, in microseconds",
+    "nv_inference_compute_output_duration_us": "Sum of output preparation, in microseconds",
+}
+
+
+def _label_text(labels: Iterable[tuple[str, str]]) -> str:
+    escaped = (
+        (k, v.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")) for k, v in labels
+    )
+    return "{" + ",".join(f'{k}="{v}"' for k, v in escaped) + "}"
+
+
+class TritonCounters:
+    """Counters under Triton's exact names, in Prometheus' text format."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[str, float]] = {name: {} for name in TRITON_COUNTERS}
+
+    def add(self, name: str, labels: str, value: float) -> None:
+        """Add `value` to the series `labels` (the text between and with the braces)."""
+        series = self._values[name]
+        series[labels] = series.get(labels, 0.0) + value
+
+    def render(self) -> str:
+        """Give the exposition text."""
+        lines: list[str] = []
+        for name, series in self._values.items():
+            lines += (f"# HELP {name} {TRITON_COUNTERS[name]}", f"# TYPE {name} counter")
+            lines += (f"{name}{labels} {value:.10g}" for labels, value in series.items())
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class GaugeSource:
+    """A gauge whose value is asked for at scrape time.
+
+    Parameters
+    ----------
+    read : callable
+        Gives (label values, value) pairs.
+    """
+
+    name: str
+    help: str
+    label_names: tuple[str, ...]
+    read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]
+
+
+class _Gauges(Collector):
+    def __init__(self) -> None:
+        self.sources: list[GaugeSource] = []
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        for source in self.sources:
+            family = GaugeMetricFamily(source.name, source.help, labels=source.label_names)
+            for labels, value in source.read():
+                family.add_metric(labels, value)
+            yield family
+
+
+class ModelMetrics:
+    """The metrics of one model version; every call is a few dictionary additions."""
+
+    def __init__(self, metrics: Metrics, model: str, version: str, tags: dict[str, str]) -> None:
+        labels = (("model", model), ("version", version), *((f"_{k}", v) for k, v in tags.items()))
+        self._counters = metrics.counters
+        self._labels = _label_text(labels)
+        self._failure_labels = labels
+        self._phases = {p: metrics.phase[p].labels(model, version) for p in PHASES}
+        self._request = metrics.request.labels(model, version)
+        self._batch_size = metrics.batch_size.labels(model, version)
+        self._padding = metrics.padding_ratio.labels(model, version)
+        self._response_bytes = metrics.response_bytes.labels(model, version)
+        metrics.load_duration.labels(model, version).set(0)
+        self._load_duration = metrics.load_duration.labels(model, version)
+        for name in TRITON_COUNTERS:
+            if name != "nv_inference_request_failure":
+                self._counters.add(name, self._labels, 0)
+
+    def loaded(self, duration_s: float) -> None:
+        """Note how long the model took to load and warm."""
+        self._load_duration.set(duration_s)
+
+    def request_done(self, timings: Timings, request_s: float) -> None:
+        """Note an answered request."""
+        add, labels = self._counters.add, self._labels
+        add("nv_inference_request_success", labels, 1)
+        add("nv_inference_request_duration_us", labels, request_s * 1e6)
+        add("nv_inference_queue_duration_us", labels, timings.queue_s * 1e6)
+        prepare_s = timings.decode_s + timings.batch_s
+        add("nv_inference_compute_input_duration_us", labels, prepare_s * 1e6)
+        add("nv_inference_compute_infer_duration_us", labels, timings.infer_s * 1e6)
+        add("nv_inference_compute_output_duration_us", labels, timings.post_s * 1e6)
+        self._request.observe(request_s * 1e6)
+        for phase in PHASES[:-1]:
+            self._phases[phase].observe(getattr(timings, phase + "_s") * 1e6)
+
+    def request_failed(self, reason: str) -> None:
+        """Note a failed request; `reason` is REJECTED, CANCELED, BACKEND or OTHER."""
+        labels = _label_text((*self._failure_labels, ("reason", reason)))
+        self._counters.add("nv_inference_request_failure", labels, 1)
+
+    def batch_done(self, size: int) -> None:
+        """Note one model run over `size` images."""
+        self._counters.add("nv_inference_count", self._labels, size)
+        self._counters.add("nv_inference_exec_count", self._labels, 1)
+        self._batch_size.observe(size)
+
+    def padded(self, ratio: float) -> None:
+        """Note which part of an image's network input is padding, 0 to 1."""
+        self._padding.observe(ratio)
+
+    def encoded(self, duration_s: float, size_bytes: int) -> None:
+        """Note the building of an answer's bytes."""
+        self._phases["encode"].observe(duration_s * 1e6)
+        self._response_bytes.observe(size_bytes)
+
+
+class Metrics:
+    """All metrics of one server."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.counters = TritonCounters()
+        self._gauges = _Gauges()
+        self.registry.register(self._gauges)
+        names = {
+            "decode": "segserve_decode_duration_histogram_us",
+            "queue": "nv_inference_queue_duration_histogram_us",
+            "batch": "nv_inference_compute_input_duration_histogram_us",
+            "infer": "nv_inference_compute_infer_duration_histogram_us",
+            "post": "nv_inference_compute_output_duration_histogram_us",
+            "encode": "segserve_encode_duration_histogram_us",
+        }
+        self.phase = {
+            p: self._histogram(names[p], f"Duration of phase {p}, in microseconds", _DURATION_US)
+            for p in PHASES
+        }
+        self.request = self._histogram(
+            "nv_inference_request_duration_histogram_us",
+            "Duration of a request in the server, in microseconds",
+            _DURATION_US,
+        )
+        self.batch_size = self._histogram("segserve_batch_size", "Images in one model run", _BATCH)
+        self.padding_ratio = self._histogram(
+            "segserve_padding_ratio", "Part of an image's network input that is padding", _RATIO
+        )
+        self.response_bytes = self._histogram(
+            "segserve_response_bytes", "Size of an answer, in bytes", _BYTES
+        )
+        self.load_duration = Gauge(
+            "nv_model_load_duration_secs",
+            "Seconds that the last load of the model took, warm-up included",
+            ("model", "version"),
+            registry=self.registry,
+        )
+
+    def _histogram(self, name: str, text: str, buckets: Iterable[float]) -> Histogram:
+        return Histogram(
+            name, text, ("model", "version"), buckets=tuple(buckets), registry=self.registry
+        )
+
+    def add_gauge(self, source: GaugeSource) -> None:
+        """Ask `source` at every scrape."""
+        self._gauges.sources.append(source)
+
+    def model(self, name: str, version: str, tags: dict[str, str]) -> ModelMetrics:
+        """Give the metrics of one model version; `tags` become labels ``_<tag>``."""
+        return ModelMetrics(self, name, version, tags)
+
+    def render(self) -> bytes:
+        """Give everything in Prometheus' text format 0.0.4."""
+        return generate_latest(self.registry) + self.counters.render().encode()

@@ -1,0 +1,106 @@
+"""Spans of a request's phases, sent by OTLP; nothing at all when no collector is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass
+class Stamps:
+    """When a request and its phases began and ended, in nanoseconds of the Unix clock."""
+
+    phases: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def add(self, name: str, start_ns: int, end_ns: int) -> None:
+        """Note one phase."""
+        self.phases.append((name, start_ns, end_ns))
+
+
+class Tracer(Protocol):
+    """Where finished requests are told."""
+
+    enabled: bool
+
+    def request_done(
+        self, trace_parent: str, attributes: Mapping[str, str], stamps: Stamps, error: str
+    ) -> None:
+        """Report one request; the first of `stamps` is the request itself."""
+        ...
+
+    def close(self) -> None:
+        """Send what is left."""
+        ...
+
+
+class NoTracer:
+    """Tracing switched off."""
+
+    enabled = False
+
+    def request_done(
+        self, trace_parent: str, attributes: Mapping[str, str], stamps: Stamps, error: str
+    ) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class OtlpTracer:
+    """OpenTelemetry spans over OTLP/HTTP, batched on a thread of the SDK's own.
+
+    Parameters
+    ----------
+    endpoint : str
+        The collector's base URL; ``/v1/traces`` is added unless it is there.
+    version : str
+        The server's version, a resource attribute.
+    """
+
+    enabled = True
+
+    def __init__(self, endpoint: str, version: str) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415  opens late
+            OTLPSpanExporter,
+        )
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  opens late
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415  opens late
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415  opens late
+
+        url = endpoint if endpoint.endswith("/v1/traces") else endpoint.rstrip("/") + "/v1/traces"
+        resource = Resource.create({"service.name": "segserve", "service.version": version})
+        self._provider = TracerProvider(resource=resource)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
+        self._tracer = self._provider.get_tracer("segserve", version)
+
+    def request_done(
+        self, trace_parent: str, attributes: Mapping[str, str], stamps: Stamps, error: str
+    ) -> None:
+        """Report one request: a span for it, and a child for each phase."""
+        from opentelemetry import trace  # noqa: PLC0415  opens late
+        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415  opens late
+            TraceContextTextMapPropagator,
+        )
+
+        parent = TraceContextTextMapPropagator().extract({"traceparent": trace_parent})
+        (name, start_ns, end_ns), *phases = stamps.phases
+        span = self._tracer.start_span(
+            name,
+            context=parent,
+            kind=trace.SpanKind.SERVER,
+            start_time=start_ns,
+            attributes=dict[str, Any](attributes),
+        )
+        if error:
+            span.set_status(trace.StatusCode.ERROR, error)
+        inside = trace.set_span_in_context(span, parent)
+        for phase, phase_start_ns, phase_end_ns in phases:
+            child = self._tracer.start_span(phase, context=inside, start_time=phase_start_ns)
+            child.end(phase_end_ns)
+        span.end(end_ns)
+
+    def close(self) -> None:
+        """Send what is left, waiting for the collector as long as the SDK does."""
+        self._provider.shutdown()

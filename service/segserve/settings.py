@@ -1,0 +1,153 @@
+"""Every setting of the server: typed, documented, read once, passed on as values.
+
+A field is a flag (``--grpc-port``) and an environment variable (``SEGSERVE_GRPC_PORT``); the flag
+wins. Flags carry Triton's names where Triton has the flag.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+INT32_MAX = 2**31 - 1
+
+
+class ControlMode(Enum):
+    """Who decides which models are loaded."""
+
+    NONE = "none"
+    POLL = "poll"
+    EXPLICIT = "explicit"
+
+
+class LogFormat(Enum):
+    """How a log line looks."""
+
+    JSON = "json"
+    DEFAULT = "default"
+    ISO8601 = "ISO8601"
+
+
+class OverloadStatus(Enum):
+    """The gRPC status of an answer to a caller who came when a queue was full."""
+
+    UNAVAILABLE = "unavailable"
+    RESOURCE_EXHAUSTED = "resource_exhausted"
+
+
+class Settings(BaseSettings):
+    """The server's settings; docs/operations.md lists them all."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEGSERVE_", frozen=True, extra="forbid", populate_by_name=True
+    )
+
+    # --- models
+    model_repository: Annotated[tuple[Path, ...], NoDecode] = Field(
+        description="Folder of models; may be given more than once (environment: separated by ':')"
+    )
+    model_name: str | None = Field(
+        None, description="Serve the repository folder itself, or a bare model file, by this name"
+    )
+    model_control_mode: ControlMode = Field(
+        ControlMode.NONE,
+        description="none: load all at start; poll: follow the folder; explicit: load on request",
+    )
+    repository_poll_secs: float = Field(
+        15.0, gt=0, description="Seconds between two looks at the repository in mode poll"
+    )
+    load_model: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Model to load at start in mode explicit; '*' for all; may be repeated"
+    )
+    model_load_thread_count: int = Field(2, ge=1, description="Models loaded at the same time")
+    disable_auto_complete_config: bool = Field(
+        default=False, description="Do not fill a config.pbtxt from the model file"
+    )
+    exit_on_error: bool = Field(default=False, description="Exit if a model fails to load at start")
+    strict_readiness: bool = Field(
+        default=True, description="Ready only when every model that should be loaded is ready"
+    )
+    # --- protocols
+    allow_grpc: bool = Field(default=True, description="Serve gRPC")
+    grpc_address: str = Field("0.0.0.0", description="Address of the gRPC server")  # noqa: S104  as Triton
+    grpc_port: int = Field(8001, ge=0, le=65535, description="gRPC port; 0 for any free one")
+    reuse_grpc_port: bool = Field(
+        default=False, description="Let several servers share the gRPC port (SO_REUSEPORT)"
+    )
+    grpc_keepalive_time: int = Field(
+        7_200_000, ge=1, description="Milliseconds without traffic before a keepalive ping"
+    )
+    grpc_keepalive_timeout: int = Field(
+        20_000, ge=1, description="Milliseconds to wait for a keepalive ping's answer"
+    )
+    grpc_max_connection_age: int = Field(
+        0, ge=0, description="Milliseconds until a connection is asked to reconnect; 0 for never"
+    )
+    grpc_max_connection_age_grace: int = Field(
+        0, ge=0, description="Milliseconds for such a connection's calls to end; 0 for no limit"
+    )
+    allow_http: bool = Field(default=True, description="Serve HTTP")
+    http_address: str = Field("0.0.0.0", description="Address of the HTTP server")  # noqa: S104  as Triton
+    http_port: int = Field(8000, ge=0, le=65535, description="HTTP port; 0 for any free one")
+    allow_metrics: bool = Field(default=True, description="Serve Prometheus metrics")
+    metrics_address: str = Field("0.0.0.0", description="Address of the metrics server")  # noqa: S104  as Triton
+    metrics_port: int = Field(8002, ge=0, le=65535, description="Metrics port; 0 for any free one")
+    # --- limits
+    max_request_bytes: int = Field(
+        INT32_MAX, ge=1024, le=INT32_MAX, description="Largest request message, in bytes"
+    )
+    max_image_pixels: int = Field(
+        64_000_000, ge=1, description="Largest image, in pixels, looked at before it is decoded"
+    )
+    max_concurrent_rpcs: int = Field(
+        1024, ge=1, description="RPCs held at the same time; more are refused"
+    )
+    max_pending_bytes: int = Field(
+        4 << 30, ge=1 << 20, description="Memory that all admitted requests may need, in bytes"
+    )
+    overload_status: OverloadStatus = Field(
+        OverloadStatus.UNAVAILABLE, description="gRPC status when a queue is full"
+    )
+    cpu_threads: int = Field(
+        0, ge=0, description="Cores to use; 0 for what the cgroup and the affinity mask allow"
+    )
+    # --- life and death
+    drain_delay: float = Field(
+        0.0, ge=0, description="Seconds to go on serving after SIGTERM, while not ready"
+    )
+    exit_timeout_secs: float = Field(
+        30.0, ge=0, description="Seconds that running requests get to end when the server stops"
+    )
+    # --- telling
+    log_format: LogFormat = Field(LogFormat.JSON, description="json, default or ISO8601")
+    log_verbose: int = Field(0, ge=0, description="0: events; 1: every request as well")
+    otlp_endpoint: str = Field(
+        "", description="OTLP/HTTP collector to send spans to, e.g. http://localhost:4318"
+    )
+
+    @field_validator("model_repository", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        return tuple(value.split(":")) if isinstance(value, str) else value
+
+    @field_validator("load_model", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+def explain(error: ValidationError) -> str:
+    """One line per bad setting: the flag, what was got and what is right."""
+    lines = []
+    for item in error.errors():
+        name = str(item["loc"][0]) if item["loc"] else "?"
+        flag = "--" + name.replace("_", "-")
+        if item["type"] == "missing":
+            lines.append(f"{flag} is required (or the environment's SEGSERVE_{name.upper()})")
+        else:
+            lines.append(f"{flag}: got {item['input']!r}: {item['msg']}")
+    return "; ".join(lines)
