@@ -96,6 +96,8 @@ class InferRequest:
         Used when BYTES images come in place of the model's image tensor.
     parameters : Mapping
         Whatever else the request carried.
+    trace_parent : str
+        W3C ``traceparent``, empty without one.
     """
 
     model: ModelRef
@@ -107,6 +109,7 @@ class InferRequest:
     queue_timeout_us: int = 0
     options: SegmentOptions = DEFAULT_OPTIONS
     parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
+    trace_parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ class SegmentRequest:
     deadline: Deadline = NO_DEADLINE
     priority: int = 0
     queue_timeout_us: int = 0
+    trace_parent: str = ""
 
 
 @dataclass(frozen=True)
