@@ -1,0 +1,102 @@
+# What a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
+# Everything lives in .venv inside the clone; stamps inside it say what is installed, and a changed
+# pyproject.toml or constraints.txt installs again.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH ?= torch==2.13.0
+BENCH ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q --no-input --prefer-binary -c constraints.txt
+PINS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: demo test lint types contracts unit fmt proto bench parity export-env train-demo soak image-test clean help
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.stamp-cpu  ## install, start the server on model_repository/, segment two images, write build/demo/
+	@$(BIN)/python -m segserve.cli.demo
+
+test: $(VENV)/.stamp-dev  ## lint, types, import contracts, tests
+	@$(MAKE) --no-print-directory lint types contracts unit
+
+lint: $(VENV)/.stamp-dev  ## ruff: rules and formatting
+	@echo "==> lint (ruff)"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+# Without torch its types are unknown, so the checks that then fire on every nn.Module are off;
+# `make export-env` installs it, and the strict settings of pyproject.toml hold in full.
+WITHOUT_TORCH := --disable-error-code=import-not-found --allow-subclassing-any --allow-untyped-decorators \
+  --no-warn-return-any --no-warn-unused-ignores
+types: $(VENV)/.stamp-dev  ## mypy --strict
+	@echo "==> types (mypy)"
+	@if $(BIN)/python -c 'import importlib.util as u; raise SystemExit(u.find_spec("torch") is None)'; \
+	  then $(BIN)/mypy; \
+	  else echo "    torch is not installed: its users are checked loosely (make export-env)"; \
+	    $(BIN)/mypy $(WITHOUT_TORCH); fi
+
+contracts: $(VENV)/.stamp-dev  ## import-linter: the layers of ARCHITECTURE.md
+	@echo "==> import contracts (import-linter)"
+	@$(BIN)/lint-imports --no-timings
+
+unit: $(VENV)/.stamp-dev  ## the default tests
+	@echo "==> tests (pytest)"
+	@$(BIN)/python -m pytest -q
+
+fmt: $(VENV)/.stamp-dev  ## format and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+proto: $(VENV)/.stamp-dev  ## generate service/segserve/generated from proto/
+	@$(BIN)/python proto/generate.py
+
+bench: $(VENV)/.stamp-dev  ## bare loop against server; BENCH=--quick for a short run; rows go to build/bench/
+	@$(BIN)/python loadtests/bench.py $(BENCH)
+
+export-env: $(VENV)/.stamp-export  ## add torch and the export extra, which `make test` then uses
+
+parity: $(VENV)/.stamp-export  ## full-size models against the goldens in ../shared/goldens
+	@$(BIN)/python -m pytest -q -m parity tests
+
+train-demo: $(VENV)/.stamp-train  ## train the bundled demo model again (under an hour on two cores)
+	@$(BIN)/python -m segserve.training.demo_deeplab --out model_repository --seed 0
+
+soak: $(VENV)/.stamp-dev  ## long tests
+	@$(BIN)/python -m pytest -q -m slow --timeout 1800 tests
+
+image-test: $(VENV)/.stamp-dev  ## build the container image and run it (needs root, buildah, podman, runc)
+	@$(BIN)/python -m pytest -q -s -m image --timeout 1800 tests/image
+
+clean:  ## remove what was built or installed here
+	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find service tests loadtests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (make PYTHON=/path/to/python3.11 ...)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, got " + sys.version.split()[0])'
+	@echo "==> new environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp-cpu: $(PINS) | $(VENV)/bin/python
+	@echo "==> installing segserve[cpu] (about a minute when nothing is cached)"
+	@$(PIP) -e '.[cpu]'
+	@touch $@
+
+$(VENV)/.stamp-dev: $(PINS) | $(VENV)/bin/python
+	@echo "==> installing segserve[cpu,dev]"
+	@$(PIP) -e '.[cpu,dev]'
+	@touch $@ $(VENV)/.stamp-cpu
+
+$(VENV)/.stamp-export: $(PINS) | $(VENV)/bin/python
+	@echo "==> installing segserve[cpu,dev,export] with $(TORCH)"
+	@$(PIP) -e '.[cpu,dev,export]' '$(TORCH)'
+	@touch $@ $(VENV)/.stamp-dev $(VENV)/.stamp-cpu
+
+$(VENV)/.stamp-train: $(PINS) | $(VENV)/bin/python
+	@echo "==> installing segserve[cpu,dev,train] with $(TORCH)"
+	@$(PIP) -e '.[cpu,dev,train]' '$(TORCH)'
+	@touch $@ $(VENV)/.stamp-export $(VENV)/.stamp-dev $(VENV)/.stamp-cpu
