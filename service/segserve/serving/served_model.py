@@ -1,0 +1,298 @@
+"""One loaded version of a model: images or tensors in, regions or tensors out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+
+from segserve.core.errors import ServiceError, Unsupported
+from segserve.core.messages import (
+    EncodedImage,
+    Image,
+    InferRequest,
+    InferResponse,
+    ModelRef,
+    RawImage,
+    SegmentRequest,
+    SegmentResponse,
+    Timings,
+)
+from segserve.core.options import MaskFormat
+from segserve.core.tensor import Array, TensorSpec
+from segserve.execution.cpu_pool import CpuPool, Priority
+from segserve.execution.instances import Instances
+from segserve.families.family import Family, Findings, Plan
+from segserve.observability.metrics import ModelMetrics
+from segserve.observability.tracing import Stamps
+from segserve.repository.model_config import ModelConfig
+from segserve.scheduling.batch import stitch
+from segserve.scheduling.batcher import Batcher, BatchResult, Item
+from segserve.scheduling.prepared import Prepared
+from segserve.scheduling.slab import SlabAllocator
+from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
+from segserve.serving.region_ids import region_ids
+from segserve.serving.request_checks import check_inputs, check_outputs
+from segserve.serving.statistics import ModelMeter
+
+
+@dataclass(frozen=True)
+class ServedParts:
+    """What a loaded version is made of.
+
+    Parameters
+    ----------
+    ref : ModelRef
+        With a concrete version.
+    config : ModelConfig
+        Auto-completed.
+    digest : str
+        ``sha256:`` over the version's files and its config.
+    inputs, outputs : tuple of TensorSpec
+        Without the batch axis.
+    family : Family or None
+        None: tensors in and out only.
+    """
+
+    ref: ModelRef
+    config: ModelConfig
+    digest: str
+    labels: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    family: Family | None
+    instances: Instances
+    batcher: Batcher
+    prepared: Prepared
+    slabs: SlabAllocator
+    pool: CpuPool
+    metrics: ModelMetrics
+    meter: ModelMeter
+
+
+def _image_bytes(image: Image) -> bytes | memoryview:
+    match image:
+        case EncodedImage(data):
+            return data
+        case RawImage(pixels):
+            return memoryview(pixels).cast("B") if pixels.flags.c_contiguous else pixels.tobytes()
+
+
+class ServedModel:
+    """Runs requests of one model version through decode, batch, model and masks."""
+
+    def __init__(self, parts: ServedParts) -> None:
+        self.parts = parts
+        self._batched = parts.config.max_batch_size > 0
+
+    async def infer(self, request: InferRequest, stamps: Stamps) -> InferResponse:
+        """Answer a tensor request, or one that carries encoded images.
+
+        Raises
+        ------
+        ServiceError
+            Whatever went wrong, by kind.
+        """
+        family = self.parts.family
+        if family is not None and carries_images(request, family.image_input):
+            return await self._infer_images(request, family, stamps)
+        parts = self.parts
+        rows = check_inputs(request, parts.inputs, max_batch_size=parts.config.max_batch_size)
+        names = check_outputs(request, [spec.name for spec in parts.outputs])
+        results = await self._submit_rows(request, rows)
+        outputs: dict[str, Array] = {}
+        for name in names:
+            column = [result.outputs[name] for result in results]
+            outputs[name] = stitch(column) if self._batched else column[0]
+        timings = _slowest(results)
+        _stamp_batch(stamps, timings)
+        return InferResponse(
+            model=parts.ref,
+            outputs=outputs,
+            id=request.id,
+            timings=timings,
+            batch_size=max(result.batch_size for result in results),
+        )
+
+    async def _submit_rows(self, request: InferRequest, rows: int) -> Sequence[BatchResult]:
+        arrays = request.inputs
+        shape_key = tuple(
+            (name, array.shape[1:] if self._batched else array.shape)
+            for name, array in sorted(arrays.items())
+        )
+        items = [
+            Item(
+                inputs={n: a[row] for n, a in arrays.items()} if self._batched else arrays,
+                bucket=shape_key,
+                deadline=request.deadline,
+                queue_timeout_us=request.queue_timeout_us,
+                priority=request.priority,
+            )
+            for row in range(rows)
+        ]
+        return await _all(self.parts.batcher, items)
+
+    async def _infer_images(
+        self, request: InferRequest, family: Family, stamps: Stamps
+    ) -> InferResponse:
+        images = to_segment_requests(request, family.image_input)
+        mask_format = request.options.mask_format or MaskFormat.RLE
+        tasks = [asyncio.ensure_future(self.segment(image, stamps)) for image in images]
+        try:
+            answers = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        outputs = to_tensors(answers, mask_format)
+        names = check_outputs(request, list(outputs))
+        return InferResponse(
+            model=self.parts.ref,
+            outputs={name: outputs[name] for name in names},
+            id=request.id,
+            timings=_slowest_of([answer.timings for answer in answers]),
+            batch_size=max(answer.batch_size for answer in answers),
+        )
+
+    def plan(self, request: SegmentRequest) -> Plan:
+        """Look at an image's header: what it will cost and which bucket it goes to.
+
+        Raises
+        ------
+        Unsupported
+            When the model has no family, so that nobody knows how to feed it an image.
+        InvalidInput
+            When the image's header or the options are wrong.
+        """
+        family = self.parts.family
+        if family is None:
+            raise Unsupported(
+                f"model {self.parts.ref.described()} takes tensors only: its config.pbtxt has no "
+                f'`family` parameter, e.g. parameters {{ key: "family" value {{ string_value: '
+                f'"semantic" }} }}'
+            )
+        return family.plan(request.image, request.options)
+
+    async def segment(
+        self, request: SegmentRequest, stamps: Stamps, plan: Plan | None = None
+    ) -> SegmentResponse:
+        """Answer an image request.
+
+        Raises
+        ------
+        ServiceError
+            Whatever went wrong, by kind.
+        """
+        parts = self.parts
+        family = parts.family
+        plan = plan or self.plan(request)
+        if family is None:  # plan() has raised
+            raise Unsupported("the model takes tensors only")
+        parts.metrics.padded(plan.padding_ratio)
+        async with parts.prepared.row(request.deadline):
+            rows = parts.slabs.row(plan.inputs_shapes)
+            prepare = partial(_prepare, family, request.image, plan, rows)
+            digest, decode_s = await parts.pool.run(
+                prepare, priority=Priority.PRE, deadline=request.deadline
+            )
+            item = Item(
+                inputs=rows,
+                bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
+                deadline=request.deadline,
+                queue_timeout_us=request.queue_timeout_us,
+                priority=request.priority,
+            )
+            _stamp(stamps, "decode", decode_s)
+            result = await parts.batcher.submit(item)
+        timings = replace(_slowest([result]), decode_s=decode_s)
+        _stamp_batch(stamps, timings)
+        finish = partial(_finish, family, result, plan, request)
+        findings, post_s = await parts.pool.run(
+            finish, priority=Priority.POST, deadline=request.deadline
+        )
+        _stamp(stamps, "post", post_s)
+        regions = findings.regions
+        if regions is not None:
+            regions = replace(regions, region_id=region_ids(digest, parts.digest, regions))
+        return SegmentResponse(
+            model=parts.ref,
+            model_digest=parts.digest,
+            image_digest=digest,
+            width_px=plan.source_width_px,
+            height_px=plan.source_height_px,
+            label_map=findings.label_map,
+            regions=regions,
+            refined=findings.refined,
+            id=request.id,
+            timings=replace(timings, post_s=post_s),
+            batch_size=result.batch_size,
+        )
+
+    async def close(self, reason: ServiceError, timeout_s: float) -> None:
+        """Let what runs end, bounded, fail what waits, and free the model."""
+        await self.parts.batcher.drain(timeout_s)
+        await self.parts.batcher.close(reason)
+        await self.parts.instances.close()
+
+
+async def _all(batcher: Batcher, items: Sequence[Item]) -> Sequence[BatchResult]:
+    """Submit the items of one request; when one fails, the rest leave the queue."""
+    if len(items) == 1:
+        return [await batcher.submit(items[0])]
+    tasks = [asyncio.ensure_future(batcher.submit(item)) for item in items]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _prepare(family: Family, image: Image, plan: Plan, rows: dict[str, Array]) -> tuple[str, float]:
+    start_s = time.perf_counter()
+    family.preprocess(image, plan, rows)
+    digest = "sha256:" + sha256(_image_bytes(image)).hexdigest()
+    return digest, time.perf_counter() - start_s
+
+
+def _finish(
+    family: Family, result: BatchResult, plan: Plan, request: SegmentRequest
+) -> tuple[Findings, float]:
+    start_s = time.perf_counter()
+    findings = family.postprocess(result.outputs, plan, request.options)
+    return findings, time.perf_counter() - start_s
+
+
+def _slowest(results: Sequence[BatchResult]) -> Timings:
+    return Timings(
+        queue_s=max(r.queue_s for r in results),
+        batch_s=max(r.batch_s for r in results),
+        infer_s=max(r.infer_s for r in results),
+    )
+
+
+def _slowest_of(timings: Sequence[Timings]) -> Timings:
+    return Timings(
+        **{
+            name: max(getattr(t, name) for t in timings)
+            for name in ("decode_s", "queue_s", "batch_s", "infer_s", "post_s")
+        }
+    )
+
+
+def _stamp(stamps: Stamps, name: str, seconds: float) -> None:
+    end_ns = time.time_ns()
+    stamps.add(name, end_ns - int(seconds * 1e9), end_ns)
+
+
+def _stamp_batch(stamps: Stamps, timings: Timings) -> None:
+    end_ns = time.time_ns()
+    for name, seconds in (
+        ("infer", timings.infer_s),
+        ("batch", timings.batch_s),
+        ("queue", timings.queue_s),
+    ):
+        start_ns = end_ns - int(seconds * 1e9)
+        stamps.add(name, start_ns, end_ns)
+        end_ns = start_ns
