@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from segserve.core.messages import Timings
 
 
 @dataclass
@@ -16,6 +19,20 @@ class Stamps:
     def add(self, name: str, start_ns: int, end_ns: int) -> None:
         """Note one phase."""
         self.phases.append((name, start_ns, end_ns))
+
+    def ended_now(self, name: str, seconds: float) -> None:
+        """Note a phase that took `seconds` and has just ended."""
+        end_ns = time.time_ns()
+        self.add(name, end_ns - int(seconds * 1e9), end_ns)
+
+    def batch_ended_now(self, timings: Timings) -> None:
+        """Note queue, batch and infer, which follow one another and have just ended."""
+        end_ns = time.time_ns()
+        steps = (("infer", timings.infer_s), ("batch", timings.batch_s), ("queue", timings.queue_s))
+        for name, seconds in steps:
+            start_ns = end_ns - int(seconds * 1e9)
+            self.add(name, start_ns, end_ns)
+            end_ns = start_ns
 
 
 class Tracer(Protocol):

@@ -3,7 +3,8 @@
 A request that sends a BYTES tensor of encoded images (shape [N] or [N, 1], any sizes) where the
 model expects its image tensor is decoded by the server. The answer holds, for instance models,
 ``boxes scores labels areas row_splits mask_rle image_size``; for semantic models
-``labels areas row_splits mask_rle image_size``, or ``label_map`` when the mask format is PNG or raw.
+``labels areas row_splits mask_rle image_size``, with ``label_map`` in place of ``mask_rle`` when
+the mask format is PNG or raw.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def _stacked(labels: Sequence[Array]) -> Array:
     sizes = {array.shape for array in labels}
     if len(sizes) > 1:
         raise InvalidInput(
-            f"raw label maps of one request must have one size, got {sorted(sizes)}: send one image "
-            f"a request, or ask for mask_format=png or rle"
+            f"raw label maps of one request must have one size, got {sorted(sizes)}: send one "
+            f"image a request, or ask for mask_format=png or rle"
         )
     return np.stack(labels)

@@ -108,7 +108,7 @@ class ServedModel:
             column = [result.outputs[name] for result in results]
             outputs[name] = stitch(column) if self._batched else column[0]
         timings = _slowest(results)
-        _stamp_batch(stamps, timings)
+        stamps.batch_ended_now(timings)
         return InferResponse(
             model=parts.ref,
             outputs=outputs,
@@ -204,15 +204,15 @@ class ServedModel:
                 queue_timeout_us=request.queue_timeout_us,
                 priority=request.priority,
             )
-            _stamp(stamps, "decode", decode_s)
+            stamps.ended_now("decode", decode_s)
             result = await parts.batcher.submit(item)
         timings = replace(_slowest([result]), decode_s=decode_s)
-        _stamp_batch(stamps, timings)
+        stamps.batch_ended_now(timings)
         finish = partial(_finish, family, result, plan, request)
         findings, post_s = await parts.pool.run(
             finish, priority=Priority.POST, deadline=request.deadline
         )
-        _stamp(stamps, "post", post_s)
+        stamps.ended_now("post", post_s)
         regions = findings.regions
         if regions is not None:
             regions = replace(regions, region_id=region_ids(digest, parts.digest, regions))
@@ -279,20 +279,3 @@ def _slowest_of(timings: Sequence[Timings]) -> Timings:
             for name in ("decode_s", "queue_s", "batch_s", "infer_s", "post_s")
         }
     )
-
-
-def _stamp(stamps: Stamps, name: str, seconds: float) -> None:
-    end_ns = time.time_ns()
-    stamps.add(name, end_ns - int(seconds * 1e9), end_ns)
-
-
-def _stamp_batch(stamps: Stamps, timings: Timings) -> None:
-    end_ns = time.time_ns()
-    for name, seconds in (
-        ("infer", timings.infer_s),
-        ("batch", timings.batch_s),
-        ("queue", timings.queue_s),
-    ):
-        start_ns = end_ns - int(seconds * 1e9)
-        stamps.add(name, start_ns, end_ns)
-        end_ns = start_ns

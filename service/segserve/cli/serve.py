@@ -1,0 +1,63 @@
+"""``segserve serve``: every setting as a flag, then the server until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from enum import Enum
+from typing import Any, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from segserve.settings import Settings, explain
+
+_ALIASES = {"model_repository": ["--model-store"]}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command with one flag per field of `Settings`."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve a model repository over gRPC and HTTP",
+        description="Serve a model repository. Every flag is also an environment variable: "
+        "--grpc-port is SEGSERVE_GRPC_PORT.",
+    )
+    for name, field in Settings.model_fields.items():
+        flags = ["--" + name.replace("_", "-"), *_ALIASES.get(name, [])]
+        parser.add_argument(*flags, dest=name, **_flag_options(field))
+
+
+def _flag_options(field: FieldInfo) -> dict[str, Any]:
+    default = "" if field.is_required() else f" (default: {_shown(field.default)})"
+    options: dict[str, Any] = {
+        "default": argparse.SUPPRESS,
+        "help": (field.description or "").replace("%", "%%") + default,
+        "metavar": "VALUE",
+    }
+    if field.annotation is bool:
+        options |= {"nargs": "?", "const": "true", "metavar": "true|false"}
+    elif get_origin(field.annotation) is tuple:
+        options["action"] = "append"
+    elif isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
+        options["metavar"] = "|".join(str(member.value) for member in field.annotation)
+    return options
+
+
+def _shown(default: object) -> object:
+    if isinstance(default, Enum):
+        return default.value
+    return str(default).lower() if isinstance(default, bool) else default
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a clean stop, 2 for bad settings."""
+    given = {k: v for k, v in vars(options).items() if k in Settings.model_fields}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        print(f"segserve serve: {explain(error)}", file=sys.stderr)
+        return 2
+    from segserve.app import serve
+
+    return serve(settings)

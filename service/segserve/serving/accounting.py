@@ -1,0 +1,115 @@
+"""How each request ended: counted, logged once, traced, and always an answer of a known kind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from segserve.core.deadline import Deadline
+from segserve.core.errors import BackendFailed, DeadlineExceeded, ErrorKind, ServiceError
+from segserve.core.messages import InferResponse, SegmentResponse, Timings
+from segserve.observability.tracing import Stamps, Tracer
+from segserve.serving.served_model import ServedModel
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer", InferResponse, SegmentResponse)
+
+_FAILURE_REASONS = {
+    ErrorKind.OVERLOADED: "REJECTED",
+    ErrorKind.QUEUE_TIMEOUT: "REJECTED",
+    ErrorKind.CANCELLED: "CANCELED",
+    ErrorKind.INTERNAL: "BACKEND",
+}
+"""Triton's `reason` label of ``nv_inference_request_failure``; OTHER for the rest."""
+
+
+class Work:
+    """One request on its way."""
+
+    def __init__(
+        self, served: ServedModel, request_id: str, trace_parent: str, deadline: Deadline
+    ) -> None:
+        self.served = served
+        self.request_id = request_id
+        self.trace_parent = trace_parent
+        self.deadline = deadline
+        self.start_s = time.perf_counter()
+        self.stamps = Stamps()
+
+    def log_fields(self) -> dict[str, str]:
+        """Who asked whom: the fields of the request's log lines and spans."""
+        ref = self.served.parts.ref
+        return {
+            "request_id": self.request_id or "<id_unknown>",
+            "model": ref.name,
+            "version": str(ref.version),
+        }
+
+
+async def _in_time(running: Awaitable[Answer], deadline: Deadline) -> Answer:
+    remaining_s = deadline.remaining_s()
+    if remaining_s == float("inf"):
+        return await running
+    try:
+        async with asyncio.timeout(remaining_s):
+            return await running
+    except TimeoutError:
+        raise DeadlineExceeded(
+            "the caller's deadline has passed before the answer was ready"
+        ) from None
+
+
+class Accounts:
+    """Waits for answers and accounts for how they ended."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    async def answer(self, work: Work, running: Awaitable[Answer]) -> Answer:
+        """Wait for an answer under the caller's deadline and account for how it ended.
+
+        Raises
+        ------
+        ServiceError
+            Always of a kind; nothing else but ``asyncio.CancelledError`` leaves this method.
+        """
+        try:
+            answer = await _in_time(running, work.deadline)
+        except asyncio.CancelledError:
+            self._failed(work, "CANCELED", "the caller has gone")
+            raise
+        except ServiceError as error:
+            self._failed(work, _FAILURE_REASONS.get(error.kind, "OTHER"), error.message)
+            raise
+        except Exception as error:  # the border where unforeseen failures become answers
+            log.exception("request_crashed", extra=work.log_fields())
+            self._failed(work, "BACKEND", repr(error))
+            raise BackendFailed(f"internal error: {error!r}") from error
+        self._succeeded(work, answer.timings)
+        return answer
+
+    def _succeeded(self, work: Work, timings: Timings) -> None:
+        parts = work.served.parts
+        request_s = time.perf_counter() - work.start_s
+        parts.meter.request_done(timings, request_s)
+        parts.metrics.request_done(timings, request_s)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("request_done", extra={**work.log_fields(), "seconds": round(request_s, 6)})
+        self._trace(work, "")
+
+    def _failed(self, work: Work, reason: str, message: str) -> None:
+        parts = work.served.parts
+        parts.meter.request_failed(time.perf_counter() - work.start_s)
+        parts.metrics.request_failed(reason)
+        fields = {**work.log_fields(), "reason": reason, "error": message}
+        log.warning("request_failed", extra=fields)
+        self._trace(work, message)
+
+    def _trace(self, work: Work, error: str) -> None:
+        if self._tracer.enabled:
+            start_ns = time.time_ns() - int((time.perf_counter() - work.start_s) * 1e9)
+            work.stamps.phases.insert(0, ("request", start_ns, time.time_ns()))
+            self._tracer.request_done(work.trace_parent, work.log_fields(), work.stamps, error)

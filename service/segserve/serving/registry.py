@@ -1,0 +1,239 @@
+"""Which versions of which models are there, in which state, and who is using them.
+
+A request holds a lease on the version that it runs on. Replacing or unloading a version takes it
+out of sight first and waits, bounded, until the last lease is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from segserve.core.errors import NotFound, NotReady, ServiceError
+from segserve.core.messages import ModelRef
+from segserve.serving.served_model import ServedModel
+from segserve.serving.views import ModelIndexEntry, ModelState
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Loaded:
+    """A served model and the leases on it."""
+
+    served: ServedModel
+    leases: int = 0
+    idle: asyncio.Event | None = None
+
+    def give_back(self) -> None:
+        self.leases -= 1
+        if self.leases == 0 and self.idle is not None:
+            self.idle.set()
+
+    async def wait_idle(self, timeout_s: float) -> bool:
+        if self.leases == 0:
+            return True
+        self.idle = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+@dataclass
+class _Version:
+    state: ModelState
+    reason: str = ""
+    loaded: _Loaded | None = None
+
+
+class Registry:
+    """All model versions by name; lives on the event loop.
+
+    Parameters
+    ----------
+    drain_timeout_s : float
+        How long a replaced or unloaded version waits for its requests to end.
+    """
+
+    def __init__(self, drain_timeout_s: float) -> None:
+        self._models: dict[str, dict[int, _Version]] = {}
+        self._unversioned: dict[str, str] = {}
+        self._drain_timeout_s = drain_timeout_s
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._subscribers: list[Callable[[], None]] = []
+
+    # --- looking things up
+
+    @contextmanager
+    def acquire(self, ref: ModelRef) -> Iterator[ServedModel]:
+        """Lease a ready version for the length of one request.
+
+        Raises
+        ------
+        NotFound
+            When there is no model, or no version of it, by that name.
+        NotReady
+            When it is there but not ready.
+        """
+        loaded = self._ready(ref)
+        loaded.leases += 1
+        try:
+            yield loaded.served
+        finally:
+            loaded.give_back()
+
+    def get(self, ref: ModelRef) -> ServedModel:
+        """Give a ready version without a lease: for metadata only. Raises as `acquire`."""
+        return self._ready(ref).served
+
+    def _ready(self, ref: ModelRef) -> _Loaded:
+        versions = self._models.get(ref.name)
+        if versions is None:
+            reason = self._unversioned.get(ref.name)
+            if reason is None:
+                raise NotFound(f"Request for unknown model: '{ref.name}' is not found")
+            raise NotReady(f"Request for unknown model: '{ref.name}' has no available versions")
+        if ref.version is None:
+            ready = [n for n, v in versions.items() if v.loaded and v.state is ModelState.READY]
+            if not ready:
+                raise NotReady(f"Request for unknown model: '{ref.name}' has no available versions")
+            wanted = max(ready)
+        else:
+            wanted = ref.version
+        version = versions.get(wanted)
+        if version is None:
+            raise NotFound(
+                f"Request for unknown model: '{ref.name}' version {wanted} is not found; "
+                f"versions are {sorted(versions)}"
+            )
+        if version.loaded is None or version.state is not ModelState.READY:
+            raise NotReady(
+                f"Request for unknown model: '{ref.name}' version {wanted} is not at ready state"
+            )
+        return version.loaded
+
+    def ready_versions(self, name: str) -> dict[int, ServedModel]:
+        """Give the ready versions of a model, none for an unknown name."""
+        versions = self._models.get(name, {})
+        return {
+            n: v.loaded.served
+            for n, v in sorted(versions.items())
+            if v.loaded is not None and v.state is ModelState.READY
+        }
+
+    def names(self) -> tuple[str, ...]:
+        """Every model that was ever told of, in order."""
+        return tuple(sorted({*self._models, *self._unversioned}))
+
+    def index(self) -> tuple[ModelIndexEntry, ...]:
+        """Give one row per version, and one for a model of which no version is there."""
+        rows = []
+        for name in self.names():
+            versions = self._models.get(name, {})
+            rows += [
+                ModelIndexEntry(name, str(n), v.state.value, v.reason)
+                for n, v in sorted(versions.items())
+            ]
+            if not versions:
+                reason = self._unversioned.get(name, "")
+                state = ModelState.UNAVAILABLE.value if reason else ""
+                rows.append(ModelIndexEntry(name, "", state, reason))
+        return tuple(rows)
+
+    # --- changing things
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after every change; gives the way to stop that."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def changed(self) -> None:
+        """Tell the subscribers that something about readiness is different."""
+        for callback in tuple(self._subscribers):
+            callback()
+
+    def known(self, name: str) -> None:
+        """Note a model that lies in the repository and is not loaded."""
+        if name not in self._models:
+            self._unversioned.setdefault(name, "")
+
+    def forget(self, name: str) -> None:
+        """Drop a model that no longer lies in the repository."""
+        self._unversioned.pop(name, None)
+        if not self._models.get(name, True):
+            del self._models[name]
+
+    def failed(self, name: str, version: int | None, reason: str) -> None:
+        """Note a failed load; a version that was serving before goes on doing so."""
+        if version is None:
+            if name not in self._models:
+                self._unversioned[name] = reason
+        else:
+            entry = self._entry(name, version)
+            if entry.loaded is None:
+                entry.state = ModelState.UNAVAILABLE
+            entry.reason = reason
+        self.changed()
+
+    def loading(self, name: str, version: int) -> None:
+        """Note that a version is being loaded, unless an older one of its number is serving."""
+        entry = self._entry(name, version)
+        if entry.loaded is None:
+            entry.state, entry.reason = ModelState.LOADING, ""
+            self.changed()
+
+    def _entry(self, name: str, version: int) -> _Version:
+        self._unversioned.pop(name, None)
+        versions = self._models.setdefault(name, {})
+        return versions.setdefault(version, _Version(ModelState.LOADING))
+
+    def publish(self, served: ServedModel) -> None:
+        """Put a warmed model in place; what it replaces ends its requests and is closed."""
+        ref = served.parts.ref
+        entry = self._entry(ref.name, ref.version or 0)
+        old, entry.loaded = entry.loaded, _Loaded(served)
+        entry.state, entry.reason = ModelState.READY, ""
+        if old is not None:
+            self._retire_later(old)
+        self.changed()
+
+    def _retire_later(self, loaded: _Loaded) -> None:
+        reason = NotReady(f"model {loaded.served.parts.ref.described()} was replaced")
+        task = asyncio.create_task(self._retire(loaded, reason))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, loaded: _Loaded, reason: ServiceError) -> None:
+        if not await loaded.wait_idle(self._drain_timeout_s):
+            ref = loaded.served.parts.ref
+            fields = {"model": ref.name, "version": ref.version, "requests": loaded.leases}
+            log.warning("model_drain_timed_out", extra=fields)
+        await loaded.served.close(reason, self._drain_timeout_s)
+
+    async def remove(self, name: str, version: int) -> None:
+        """Take a version out of sight, wait for its requests to end, and close it."""
+        entry = self._models.get(name, {}).get(version)
+        if entry is None:
+            return
+        loaded, entry.loaded = entry.loaded, None
+        if loaded is not None:
+            entry.state, entry.reason = ModelState.UNLOADING, ""
+            self.changed()
+            reason = NotReady(f"model {loaded.served.parts.ref.described()} was unloaded")
+            await self._retire(loaded, reason)
+        if entry.loaded is None:
+            entry.state, entry.reason = ModelState.UNAVAILABLE, "unloaded"
+        self.changed()
+
+    async def close(self) -> None:
+        """Unload everything and wait for what is being retired."""
+        await asyncio.gather(
+            *(self.remove(n, v) for n, vs in tuple(self._models.items()) for v in tuple(vs)),
+            *self._retiring,
+        )
