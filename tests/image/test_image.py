@@ -1,5 +1,6 @@
 """The container image is built, run as a cautious operator would, asked, and stopped."""
 
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from segserve.client import Client
 
@@ -35,20 +37,23 @@ BUILD_MOUNTS = ("/etc/ssl/certs", "/etc/pip.conf")
 class Tools:
     """Container tools with a storage of their own."""
 
-    env: dict[str, str]
+    env: tuple[str, ...]
 
     def run(self, *command: str, timeout_s: float = 900) -> str:
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=timeout_s, env=self.env
+            ["env", *self.env, *command],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
         )
         tail = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         assert done.returncode == 0, f"{' '.join(command)}\n{tail}"
         return done.stdout.strip()
 
     def logs(self, container: str) -> list[dict[str, object]]:
-        done = subprocess.run(
-            ["podman", "logs", container], check=True, capture_output=True, text=True, env=self.env
-        )
+        command = ["env", *self.env, "podman", "logs", container]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
         lines = (done.stdout + done.stderr).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -63,12 +68,12 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tools]:
     (folder / "storage.conf").write_text(
         f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n'
     )
-    env = {
-        **os.environ,
-        "CONTAINERS_CONF": str(folder / "containers.conf"),
-        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
-    }
-    kit = Tools(env)
+    kit = Tools(
+        (
+            f"CONTAINERS_CONF={folder}/containers.conf",
+            f"CONTAINERS_STORAGE_CONF={folder}/storage.conf",
+        )
+    )
     yield kit
     kit.run("podman", "rm", "--all", "--force")
     kit.run("podman", "rmi", "--all", "--force")
@@ -144,9 +149,10 @@ def test_a_running_container_answers_and_stops(
     logs = wait_for(tools, container, "ready")
     print(f"\nready {time.monotonic() - started_s:.1f} s after the container's start")
     port = next(line["port"] for line in logs if line.get("protocol") == "grpc")
-    photo = next((repo_root / "tests" / "image").glob("*.jpg")).read_bytes()
+    photo = io.BytesIO()
+    Image.new("RGB", (160, 120), "teal").save(photo, "JPEG")
     with Client(f"127.0.0.1:{port}") as client:
-        result = client.segment(photo, "deeplabv3plus_demo")
+        result = client.segment(photo.getvalue(), "deeplabv3plus_demo")
     assert (result.width_px, result.height_px) == (160, 120)
     assert "no locator" not in json.dumps(logs)
     tools.run("podman", "stop", "--time", "30", container)
