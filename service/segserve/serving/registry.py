@@ -127,6 +127,10 @@ class Registry:
             if v.loaded is not None and v.state is ModelState.READY
         }
 
+    def versions(self, name: str) -> tuple[int, ...]:
+        """Give every version of a model that was ever told of, in whatever state."""
+        return tuple(sorted(self._models.get(name, {})))
+
     def names(self) -> tuple[str, ...]:
         """Every model that was ever told of, in order."""
         return tuple(sorted({*self._models, *self._unversioned}))

@@ -1,0 +1,217 @@
+"""The composition root: the only module that knows every class, and the life of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+
+import uvloop
+
+from segserve import __version__
+from segserve.core.errors import ServiceError
+from segserve.execution.cores import available_cores
+from segserve.execution.cpu_pool import CpuPool
+from segserve.observability.logging import setup_logging
+from segserve.observability.metrics import GaugeSource, Metrics
+from segserve.observability.tracing import NoTracer, OtlpTracer, Tracer
+from segserve.repository.store import RepositoryStore
+from segserve.scheduling.admission import Admission
+from segserve.serving.control import ControlPolicy, ModelControl
+from segserve.serving.engine import Engine, ServerIdentity
+from segserve.serving.loader import Loader
+from segserve.serving.registry import Registry
+from segserve.settings import Settings
+from segserve.transport.grpc.server import GrpcOptions, GrpcServer
+from segserve.transport.http.metrics import MetricsServer
+from segserve.transport.http.server import HttpOptions, HttpServer
+
+log = logging.getLogger(__name__)
+_SWITCH_INTERVAL_S = 5e-4  # how long a thread keeps the GIL when another wants it
+
+
+@dataclass(frozen=True)
+class Application:
+    """Everything that lives as long as the process."""
+
+    settings: Settings
+    engine: Engine
+    control: ModelControl
+    pool: CpuPool
+    metrics: Metrics
+    grpc: GrpcServer | None
+    http: HttpServer | None
+    metrics_server: MetricsServer | None
+
+
+def build(settings: Settings) -> Application:
+    """Wire the parts together; starts nothing."""
+    pool = CpuPool(settings.cpu_threads or available_cores())
+    metrics = Metrics()
+    admission = Admission(
+        max_bytes=settings.max_pending_bytes, max_requests=settings.max_concurrent_rpcs
+    )
+    registry = Registry(drain_timeout_s=settings.exit_timeout_secs)
+    loader = Loader(
+        pool,
+        metrics,
+        max_image_pixels=settings.max_image_pixels,
+        auto_complete=not settings.disable_auto_complete_config,
+    )
+    policy = ControlPolicy(
+        mode=settings.model_control_mode.value,
+        poll_s=settings.repository_poll_secs,
+        load_at_start=settings.load_model,
+        load_threads=settings.model_load_thread_count,
+    )
+    store = RepositoryStore(settings.model_repository, model_name=settings.model_name)
+    control = ModelControl(policy, store, loader, registry)
+    identity = ServerIdentity("segserve", __version__, settings.strict_readiness)
+    engine = Engine(identity, registry, control, admission, _tracer(settings))
+    _add_gauges(metrics, admission, registry)
+    return Application(
+        settings=settings,
+        engine=engine,
+        control=control,
+        pool=pool,
+        metrics=metrics,
+        grpc=GrpcServer(engine, _grpc_options(settings)) if settings.allow_grpc else None,
+        http=HttpServer(engine, _http_options(settings)) if settings.allow_http else None,
+        metrics_server=(
+            MetricsServer(metrics.render, settings.metrics_address, settings.metrics_port)
+            if settings.allow_metrics
+            else None
+        ),
+    )
+
+
+def _tracer(settings: Settings) -> Tracer:
+    if settings.otlp_endpoint:
+        return OtlpTracer(settings.otlp_endpoint, __version__)
+    return NoTracer()
+
+
+def _grpc_options(settings: Settings) -> GrpcOptions:
+    return GrpcOptions(
+        address=settings.grpc_address,
+        port=settings.grpc_port,
+        reuse_port=settings.reuse_grpc_port,
+        max_request_bytes=settings.max_request_bytes,
+        max_concurrent_rpcs=settings.max_concurrent_rpcs,
+        keepalive_time_ms=settings.grpc_keepalive_time,
+        keepalive_timeout_ms=settings.grpc_keepalive_timeout,
+        max_connection_age_ms=settings.grpc_max_connection_age,
+        max_connection_age_grace_ms=settings.grpc_max_connection_age_grace,
+        overload_status=settings.overload_status.value,
+    )
+
+
+def _http_options(settings: Settings) -> HttpOptions:
+    return HttpOptions(
+        address=settings.http_address,
+        port=settings.http_port,
+        max_request_bytes=settings.max_request_bytes,
+    )
+
+
+def _add_gauges(metrics: Metrics, admission: Admission, registry: Registry) -> None:
+    metrics.add_gauge(
+        GaugeSource(
+            "segserve_admitted_bytes",
+            "Memory that the admitted requests were counted at, in bytes",
+            (),
+            lambda: [((), float(admission.bytes_in_use))],
+        )
+    )
+    metrics.add_gauge(
+        GaugeSource(
+            "nv_inference_pending_request_count",
+            "Images that wait for an execution slot",
+            ("model", "version"),
+            lambda: [
+                ((name, str(version)), float(served.parts.batcher.pending()))
+                for name in registry.names()
+                for version, served in registry.ready_versions(name).items()
+            ],
+        )
+    )
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a clean stop, 1 when the server could not start."""
+    setup_logging(settings.log_format.value, verbose=settings.log_verbose > 0)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        return uvloop.run(_serve(settings))
+    except (ServiceError, OSError) as error:
+        log.critical("server_failed", extra={"error": str(error)})
+        print(f"segserve serve: {error}", file=sys.stderr)  # noqa: T20  the reason as the last line
+        return 1
+
+
+async def _serve(settings: Settings) -> int:
+    stop = _stop_event()
+    app = build(settings)
+    await _listen(app)
+    loading = asyncio.create_task(app.control.start())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    code = 0
+    if loading.done():
+        failed = loading.result()
+        if failed and settings.exit_on_error:
+            log.critical("exit_on_error", extra={"models": list(failed)})
+            code = 1
+        else:
+            log.info("ready" if app.engine.ready() else "started", extra={"failed": list(failed)})
+            await stopping
+    await _shut_down(app, loading)
+    return code
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        log.info("stopping", extra={"signal": signal.Signals(number).name})
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+async def _listen(app: Application) -> None:
+    """Open the ports before the models load, so that liveness is green and readiness tells."""
+    servers = {"grpc": app.grpc, "http": app.http, "metrics": app.metrics_server}
+    for protocol, server in servers.items():
+        if server is not None:
+            port = await server.start()
+            fields = {"protocol": protocol, "address": server.address, "port": port}
+            log.info("listening", extra=fields)
+
+
+async def _shut_down(app: Application, loading: asyncio.Task[tuple[str, ...]]) -> None:
+    """Not ready first, then serve on for the drain delay, then stop from the outside in."""
+    settings = app.settings
+    app.engine.begin_drain()
+    await asyncio.sleep(settings.drain_delay)
+    loading.cancel()
+    stops = [s.stop(settings.exit_timeout_secs) for s in (app.grpc, app.http) if s is not None]
+    await asyncio.gather(*stops)
+    try:
+        async with asyncio.timeout(settings.exit_timeout_secs):
+            await app.engine.stop()
+    except TimeoutError:
+        log.warning("exit_timed_out", extra={"seconds": settings.exit_timeout_secs})
+    await app.pool.close()
+    if app.metrics_server is not None:
+        await app.metrics_server.stop(0.0)
+    log.info("stopped")

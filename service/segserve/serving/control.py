@@ -1,0 +1,210 @@
+"""Which models should be loaded, and making it so: at start, by polling, or on request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from segserve.core.errors import NotFound, ServiceError, Unavailable
+from segserve.repository.store import LoadPlan, RepositorySnapshot, RepositoryStore
+from segserve.serving.loader import Loader
+from segserve.serving.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ControlPolicy:
+    """Who decides what is loaded.
+
+    Parameters
+    ----------
+    mode : {"none", "poll", "explicit"}
+    poll_s : float
+        Seconds between two looks at the repository in mode poll.
+    load_at_start : tuple of str
+        In mode explicit: models to load at start; ``*`` for all.
+    load_threads : int
+        Models loaded at the same time.
+    """
+
+    mode: str
+    poll_s: float
+    load_at_start: tuple[str, ...]
+    load_threads: int
+
+
+class ModelControl:
+    """Loads, replaces and unloads models; one change of one model at a time."""
+
+    def __init__(
+        self, policy: ControlPolicy, store: RepositoryStore, loader: Loader, registry: Registry
+    ) -> None:
+        self._policy = policy
+        self._store = store
+        self._loader = loader
+        self._registry = registry
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._slots = asyncio.Semaphore(policy.load_threads)
+        self._failed: dict[str, str] = {}
+        self._seen: RepositorySnapshot | None = None
+        self._poller: asyncio.Task[None] | None = None
+        self.started = False
+
+    async def start(self) -> tuple[str, ...]:
+        """Load what should be there from the start.
+
+        Returns
+        -------
+        tuple of str
+            The models that failed; why is in the log and in the repository index.
+        """
+        self._seen = await asyncio.to_thread(self._store.snapshot)
+        names = tuple(self._seen.models)
+        for name, reason in self._seen.refused.items():
+            self._note_failure(name, reason)
+        for name in names:
+            self._registry.known(name)
+        await asyncio.gather(*(self._load_quietly(name) for name in self._wanted(names)))
+        if self._policy.mode == "poll":
+            self._poller = asyncio.create_task(self._poll())
+        self.started = True
+        self._registry.changed()
+        return tuple(self._failed)
+
+    def _wanted(self, names: Iterable[str]) -> tuple[str, ...]:
+        if self._policy.mode != "explicit" or "*" in self._policy.load_at_start:
+            return tuple(names)
+        return self._policy.load_at_start
+
+    def failed(self, name: str) -> bool:
+        """Whether the last load of a model failed."""
+        return name in self._failed
+
+    # --- on request
+
+    async def load(self, name: str, *, config_json: str | None, files: Mapping[str, bytes]) -> None:
+        """Load or reload a model because somebody asked.
+
+        Raises
+        ------
+        Unavailable
+            When the control mode is not explicit.
+        NotFound, LoadFailed
+            When it cannot be loaded; what served before goes on serving.
+        """
+        self._check_explicit()
+        await self._load(name, config_json=config_json, files=files)
+
+    async def unload(self, name: str) -> None:
+        """Unload all versions of a model once their requests have ended.
+
+        Raises
+        ------
+        Unavailable
+            When the control mode is not explicit.
+        NotFound
+            When there is no such model.
+        """
+        self._check_explicit()
+        if name not in self._registry.names():
+            raise NotFound(f"failed to unload '{name}': no such model")
+        await self._unload(name)
+
+    def _check_explicit(self) -> None:
+        if self._policy.mode != "explicit":
+            raise Unavailable(
+                "explicit model load / unload is not allowed if polling is enabled: start the "
+                "server with --model-control-mode=explicit"
+            )
+
+    # --- doing it
+
+    async def _load_quietly(self, name: str) -> None:
+        try:
+            await self._load(name, config_json=None, files={})
+        except ServiceError:
+            return  # noted and logged by _note_failure; the index and readiness show it
+
+    async def _load(
+        self, name: str, *, config_json: str | None, files: Mapping[str, bytes]
+    ) -> None:
+        async with self._locks[name], self._slots:
+            try:
+                plan = await asyncio.to_thread(
+                    self._store.plan, name, config_json=config_json, files=files
+                )
+                await self._load_versions(plan)
+            except ServiceError as error:
+                self._note_failure(name, error.message)
+                raise
+            self._failed.pop(name, None)
+            self._registry.changed()
+
+    async def _load_versions(self, plan: LoadPlan) -> None:
+        serving = self._registry.ready_versions(plan.name)
+        for version in plan.versions:
+            current = serving.get(version.version)
+            if current is not None and current.parts.digest == version.digest:
+                continue
+            self._registry.loading(plan.name, version.version)
+            try:
+                served = await self._loader.load(plan, version)
+            except ServiceError as error:
+                self._registry.failed(plan.name, version.version, error.message)
+                raise
+            self._registry.publish(served)
+            fields = {"model": plan.name, "version": version.version, "digest": version.digest}
+            log.info("model_ready", extra=fields)
+        chosen = {version.version for version in plan.versions}
+        for version_number in set(serving) - chosen:
+            await self._registry.remove(plan.name, version_number)
+
+    async def _unload(self, name: str) -> None:
+        async with self._locks[name]:
+            for version in self._registry.versions(name):
+                await self._registry.remove(name, version)
+            self._failed.pop(name, None)
+        log.info("model_unloaded", extra={"model": name})
+
+    def _note_failure(self, name: str, reason: str) -> None:
+        self._failed[name] = reason
+        self._registry.failed(name, None, reason)
+        log.error("model_load_failed", extra={"model": name, "error": reason})
+
+    # --- polling
+
+    async def _poll(self) -> None:
+        """Follow the repository; a model counts as changed once two looks agree on it."""
+        pending: dict[str, str] = {}
+        while True:
+            await asyncio.sleep(self._policy.poll_s)
+            try:
+                pending = await self._poll_once(pending)
+            except ServiceError as error:
+                log.exception("repository_poll_failed", extra={"error": error.message})
+            except OSError as error:
+                log.exception("repository_poll_failed", extra={"error": str(error)})
+
+    async def _poll_once(self, pending: dict[str, str]) -> dict[str, str]:
+        now = await asyncio.to_thread(self._store.snapshot)
+        before = self._seen.models if self._seen else {}
+        changed = {n: f for n, f in now.models.items() if before.get(n) != f}
+        stable = {n: f for n, f in changed.items() if pending.get(n) == f}
+        gone = [name for name in before if name not in now.models]
+        for name in gone:
+            await self._unload(name)
+            self._registry.forget(name)
+        settled = {n: f for n, f in before.items() if n in now.models and n not in stable}
+        self._seen = RepositorySnapshot(models={**settled, **stable}, refused=now.refused)
+        await asyncio.gather(*(self._load_quietly(name) for name in stable))
+        return {n: f for n, f in changed.items() if n not in stable}
+
+    async def close(self) -> None:
+        """Stop polling."""
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
