@@ -148,7 +148,6 @@ def serve(settings: Settings) -> int:
         return uvloop.run(_serve(settings))
     except (ServiceError, OSError) as error:
         log.critical("server_failed", extra={"error": str(error)})
-        print(f"segserve serve: {error}", file=sys.stderr)  # noqa: T20  the reason as the last line
         return 1
 
 

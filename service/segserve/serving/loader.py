@@ -1,0 +1,158 @@
+"""Where config, backend and family meet: files on disk become a warmed, served version."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from segserve.core.errors import LoadFailed
+from segserve.core.messages import ModelRef
+from segserve.core.tensor import TensorSpec
+from segserve.execution.backend import Backend
+from segserve.execution.cpu_pool import CpuPool
+from segserve.execution.instances import Instances
+from segserve.families.factory import build_family
+from segserve.families.family import Family
+from segserve.observability.metrics import Metrics, ModelMetrics
+from segserve.repository.autocomplete import complete
+from segserve.repository.model_config import ModelConfig
+from segserve.repository.pbtxt import unhonoured_fields
+from segserve.repository.store import LoadPlan, VersionFiles
+from segserve.scheduling.batcher import Batcher
+from segserve.scheduling.prepared import Prepared
+from segserve.scheduling.slab import SlabAllocator
+from segserve.serving.backend_choice import open_backends
+from segserve.serving.limits import batch_limits
+from segserve.serving.served_model import ServedModel, ServedParts
+from segserve.serving.statistics import ModelMeter
+from segserve.serving.warm_samples import warm
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What the blocking part of a load gives."""
+
+    config: ModelConfig
+    family: Family | None
+    backends: tuple[Backend, ...]
+
+
+class _Observer:
+    """Tells a version's metrics and statistics about its batches."""
+
+    def __init__(self, metrics: ModelMetrics, meter: ModelMeter) -> None:
+        self._metrics = metrics
+        self._meter = meter
+
+    def batch_done(self, size: int, batch_s: float, infer_s: float) -> None:
+        self._metrics.batch_done(size)
+        self._meter.batch_done(size, batch_s, infer_s)
+
+
+class Loader:
+    """Loads one version at a time per call; calls may run side by side.
+
+    Parameters
+    ----------
+    pool : CpuPool
+        The threads and the one budget of core tokens.
+    max_image_pixels : int
+        Larger images are refused before they are decoded.
+    auto_complete : bool
+        Fill configs from the model file.
+    """
+
+    def __init__(
+        self, pool: CpuPool, metrics: Metrics, *, max_image_pixels: int, auto_complete: bool
+    ) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._max_image_pixels = max_image_pixels
+        self._auto_complete = auto_complete
+
+    async def load(self, plan: LoadPlan, version: VersionFiles) -> ServedModel:
+        """Load and warm one version.
+
+        Raises
+        ------
+        LoadFailed
+            Naming file, field, got, expected and the fix.
+        """
+        start_s = time.perf_counter()
+        opened = await asyncio.to_thread(self._open, plan, version)
+        served = self._assemble(plan, version, opened)
+        served.parts.metrics.loaded(time.perf_counter() - start_s)
+        return served
+
+    def _open(self, plan: LoadPlan, version: VersionFiles) -> _Opened:
+        """Blocking: read the model, complete the config, open sessions, compile, warm."""
+        from segserve.execution.onnx import inspect_onnx  # noqa: PLC0415  opens late
+
+        if plan.config is None and not self._auto_complete:
+            raise LoadFailed(
+                f"model '{plan.name}' has no config.pbtxt and --disable-auto-complete-config is "
+                f"set: write a config.pbtxt or drop the flag"
+            )
+        graph = inspect_onnx(version.model_file)
+        config = complete(plan.config, plan.name, graph)
+        for field in unhonoured_fields(config):
+            fields = {"model": plan.name, "field": field}
+            log.warning("config_field_not_honoured", extra=fields)
+        family = build_family(
+            config.parameters,
+            plan.labels,
+            config.input_specs(),
+            config.output_specs(),
+            max_image_pixels=self._max_image_pixels,
+        )
+        _check_family_batches(config, family)
+        backends = open_backends(config, version.model_file, self._pool.cores)
+        try:
+            warm(config, family, backends)
+        except BaseException:
+            for backend in backends:
+                backend.close()
+            raise
+        return _Opened(config, family, backends)
+
+    def _assemble(self, plan: LoadPlan, version: VersionFiles, opened: _Opened) -> ServedModel:
+        config = opened.config
+        on_cpu = opened.backends[0].device == "cpu"
+        limits = batch_limits(config, cores=self._pool.cores, on_cpu=on_cpu)
+        instances = Instances(opened.backends, limits.instances, self._pool if on_cpu else None)
+        metrics = self._metrics.model(plan.name, str(version.version), dict(config.metric_tags))
+        meter = ModelMeter()
+        batch = max(1, config.max_batch_size)
+        parts = ServedParts(
+            ref=ModelRef(plan.name, version.version),
+            config=config,
+            digest=version.digest,
+            labels=plan.labels,
+            inputs=config.input_specs(),
+            outputs=config.output_specs(),
+            family=opened.family,
+            instances=instances,
+            batcher=Batcher(instances, limits, _Observer(metrics, meter)),
+            prepared=Prepared(2 * limits.instances * batch),
+            slabs=SlabAllocator(batch),
+            pool=self._pool,
+            metrics=metrics,
+            meter=meter,
+        )
+        return ServedModel(parts)
+
+
+def _check_family_batches(config: ModelConfig, family: Family | None) -> None:
+    if family is not None and config.max_batch_size == 0:
+        raise LoadFailed(
+            f"model '{config.name}': config.pbtxt names a family, whose images are batched by the "
+            f"server, but max_batch_size is 0: set max_batch_size to 1 or more and export the "
+            f"model with a free first axis"
+        )
+
+
