@@ -1,0 +1,1 @@
+"""Network definitions in plain torch; parameter names are those of the checkpoints in use."""
