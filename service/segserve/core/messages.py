@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
 from segserve.core.label_map import LabelMap
@@ -13,7 +12,6 @@ from segserve.core.regions import Regions
 from segserve.core.tensor import Array, Tensors
 
 ParameterValue = bool | int | float | str
-NO_PARAMETERS: Mapping[str, ParameterValue] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class InferRequest:
     priority: int = 0
     queue_timeout_us: int = 0
     options: SegmentOptions = DEFAULT_OPTIONS
-    parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     trace_parent: str = ""
 
 
@@ -121,7 +119,7 @@ class InferResponse:
     id: str = ""
     timings: Timings = field(default_factory=Timings)
     batch_size: int = 1
-    parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,37 @@
+"""``segserve serve``: flags become settings, bad values are refused with the flag's name."""
+
+import argparse
+
+import pytest
+
+from segserve.cli import serve
+from segserve.settings import Settings
+
+
+def parse(*arguments):
+    parser = argparse.ArgumentParser()
+    serve.add_parser(parser.add_subparsers(dest="command"))
+    return parser.parse_args(["serve", *arguments])
+
+
+def test_every_setting_is_a_flag():
+    with pytest.raises(SystemExit):
+        parse("--help")
+    options = vars(parse())
+    assert set(options) == {"command"}
+    for name, value in (("exit_on_error", "true"), ("log_format", "ISO8601"), ("grpc_port", "0")):
+        assert vars(parse("--" + name.replace("_", "-"), value))[name] == value
+    assert len(Settings.model_fields) > 20
+
+
+def test_repeated_flags_and_bare_booleans():
+    options = parse("--model-repository", "/a", "--model-store", "/b", "--exit-on-error")
+    assert options.model_repository == ["/a", "/b"]
+    assert options.exit_on_error == "true"
+
+
+def test_bad_values_end_with_code_2(capsys):
+    assert serve.run(parse("--model-repository", "/m", "--grpc-port", "x")) == 2
+    assert "--grpc-port: got 'x'" in capsys.readouterr().err
+    assert serve.run(parse()) == 2
+    assert "--model-repository is required" in capsys.readouterr().err

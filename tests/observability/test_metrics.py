@@ -1,0 +1,61 @@
+"""The metrics text: Triton's exact counter names, histograms, gauges asked for at scrape."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from segserve.core.messages import Timings
+from segserve.observability.metrics import GaugeSource, Metrics
+
+
+def samples(metrics):
+    text = metrics.render().decode()
+    return {
+        (s.name, tuple(sorted(s.labels.items()))): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }, text
+
+
+def test_triton_names_without_a_suffix():
+    metrics = Metrics()
+    model = metrics.model("m", "1", {})
+    model.request_done(Timings(queue_s=0.002, infer_s=0.010, decode_s=0.001), 0.015)
+    model.batch_done(3)
+    model.request_failed("REJECTED")
+    values, text = samples(metrics)
+    labels = (("model", "m"), ("version", "1"))
+    assert "nv_inference_request_success_total" not in text
+    assert 'nv_inference_request_success{model="m",version="1"} 1' in text
+    assert values["nv_inference_count", labels] == 3
+    assert values["nv_inference_exec_count", labels] == 1
+    assert values["nv_inference_queue_duration_us", labels] == 2000
+    failed = (("model", "m"), ("reason", "REJECTED"), ("version", "1"))
+    assert values["nv_inference_request_failure", failed] == 1
+
+
+def test_phase_histograms_and_batch_size():
+    metrics = Metrics()
+    model = metrics.model("m", "1", {})
+    model.request_done(Timings(infer_s=0.010), 0.015)
+    model.batch_done(3)
+    model.padded(0.25)
+    model.encoded(0.001, 5000)
+    values, _ = samples(metrics)
+    labels = (("model", "m"), ("version", "1"))
+    name = "nv_inference_compute_infer_duration_histogram_us"
+    assert values[name + "_sum", labels] == 10_000
+    assert values["segserve_batch_size_count", labels] == 1
+    at_most_2 = tuple(sorted((*labels, ("le", "2.0"))))
+    assert values["segserve_batch_size_bucket", at_most_2] == 0
+    assert values["segserve_padding_ratio_sum", labels] == 0.25
+    assert values["segserve_response_bytes_sum", labels] == 5000
+
+
+def test_gauges_are_read_at_scrape_and_tags_become_labels():
+    metrics = Metrics()
+    level = [1.0]
+    metrics.add_gauge(GaugeSource("segserve_x", "x", ("model",), lambda: [(("m",), level[0])]))
+    metrics.model("m", "1", {"team": 'a"b'})
+    level[0] = 5.0
+    values, text = samples(metrics)
+    assert values["segserve_x", (("model", "m"),)] == 5
+    assert r'_team="a\"b"' in text
