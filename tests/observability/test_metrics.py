@@ -1,18 +1,21 @@
 """The metrics text: Triton's exact counter names, histograms, gauges asked for at scrape."""
 
-from prometheus_client.parser import text_string_to_metric_families
+import re
 
 from segserve.core.messages import Timings
 from segserve.observability.metrics import GaugeSource, Metrics
 
 
 def samples(metrics):
+    """Read the text by hand: Prometheus' own parser renames counters."""
     text = metrics.render().decode()
-    return {
-        (s.name, tuple(sorted(s.labels.items()))): s.value
-        for family in text_string_to_metric_families(text)
-        for s in family.samples
-    }, text
+    values = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+        if match and not line.startswith("#"):
+            labels = tuple(sorted(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', match[2] or "")))
+            values[match[1], labels] = float(match[3])
+    return values, text
 
 
 def test_triton_names_without_a_suffix():
