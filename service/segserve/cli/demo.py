@@ -37,7 +37,7 @@ def running_server(model_repository: Path, log_path: Path) -> Iterator[int]:
     command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
     with (
         log_path.open("w") as log,
-        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server,
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server,  # noqa: S603  our own program
     ):
         try:
             yield _wait_ready(server, log, log_path)

@@ -1,0 +1,112 @@
+"""The life of the process: ports, readiness, failing models, draining, stopping."""
+
+import signal
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+
+def test_serves_and_stops_cleanly(serve, repository, models, infer):
+    models.identity(repository)
+    server = serve("--model-repository", repository).wait_started()
+    assert httpx.get(server.http + "/v2/health/ready").json() == {"ready": True}
+    answer = infer(server, "identity", [1.5, -2.0], [1, 2])
+    assert answer.status_code == 200
+    assert answer.json()["outputs"][0]["data"] == [1.5, -2.0]
+    assert answer.json()["model_version"] == "1"
+    text = httpx.get(server.metrics).text
+    assert 'nv_inference_request_success{model="identity",version="1"} 1' in text
+    assert server.stop() == 0
+    names = [event["event"] for event in server.events]
+    assert names.index("stopping") < names.index("stopped")
+
+
+def test_a_running_request_is_answered_after_sigterm(serve, repository, models, infer):
+    models.slow(repository, size=512, rounds=400)
+    server = serve("--model-repository", repository).wait_started()
+    answers = []
+    data = [0.0] * (512 * 512)
+
+    def ask():
+        answers.append(infer(server, "slow", data, [1, 512, 512]))
+
+    callers = [threading.Thread(target=ask) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    time.sleep(0.8)  # the bodies are in, the first run has begun
+    assert server.stop() == 0
+    for caller in callers:
+        caller.join()
+    assert [a.status_code for a in answers] == [200, 200, 200]
+
+
+def test_not_ready_but_alive_and_serving_while_draining(serve, repository, models, infer):
+    models.identity(repository)
+    server = serve("--model-repository", repository, "--drain-delay", 1.5).wait_started()
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_event("stopping")
+    time.sleep(0.2)
+    assert httpx.get(server.http + "/v2/health/ready").status_code == 503
+    assert httpx.get(server.http + "/v2/health/live").status_code == 200
+    assert infer(server, "identity", [1.0], [1, 1]).status_code == 200
+    assert server.process.wait(20) == 0
+
+
+def test_a_second_signal_ends_the_process_at_once(serve, repository, models):
+    models.identity(repository)
+    server = serve("--model-repository", repository, "--drain-delay", 60).wait_started()
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_event("stopping")
+    start_s = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(5) == 128 + signal.SIGTERM
+    assert time.monotonic() - start_s < 2
+
+
+def test_a_taken_port_is_a_plain_failure(serve, repository, models):
+    models.identity(repository)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = serve("--model-repository", repository, "--grpc-port", port)
+        assert server.process.wait(30) == 1
+    assert str(port) in server.wait_event("server_failed")["error"]
+
+
+@pytest.mark.parametrize("exit_on_error", [False, True])
+def test_a_corrupt_model(serve, repository, models, infer, *, exit_on_error):
+    models.identity(repository)
+    broken = repository / "broken" / "1"
+    broken.mkdir(parents=True)
+    (broken / "model.onnx").write_bytes(b"not a model")
+    server = serve("--model-repository", repository, "--exit-on-error", exit_on_error)
+    failure = server.wait_event("model_load_failed")
+    assert failure["model"] == "broken"
+    assert "model.onnx" in failure["error"]
+    if exit_on_error:
+        assert server.process.wait(30) == 1
+        return
+    server.wait_started()
+    assert infer(server, "identity", [1.0], [1, 1]).status_code == 200
+    assert httpx.get(server.http + "/v2/health/ready").status_code == 503
+    assert httpx.get(server.http + "/v2/models/identity/ready").status_code == 200
+    index = httpx.post(server.http + "/v2/repository/index", json={}).json()
+    states = {row["name"]: row["state"] for row in index}
+    assert states == {"identity": "READY", "broken": "UNAVAILABLE"}
+
+
+def test_no_telemetry_file_in_an_empty_home(serve, repository, models, infer, tmp_path):
+    models.identity(repository)
+    home = tmp_path / "home"
+    home.mkdir()
+    server = serve(
+        "--model-repository",
+        repository,
+        env={"HOME": str(home), "CI": "", "PYTHONPYCACHEPREFIX": ""},
+    ).wait_started()
+    assert infer(server, "identity", [1.0], [1, 1]).status_code == 200
+    assert server.stop() == 0
+    written = [p for p in home.rglob("*") if p.is_file()]
+    assert not [p for p in written if "onnxruntime" in str(p) or p.name == "deviceid"], written
