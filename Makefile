@@ -55,7 +55,7 @@ proto: $(VENV)/.stamp-dev  ## generate service/segserve/generated from proto/
 	@$(BIN)/python proto/generate.py
 
 bench: $(VENV)/.stamp-dev  ## bare loop against server; BENCH=--quick for a short run; rows go to build/bench/
-	@$(BIN)/python loadtests/bench.py $(BENCH)
+	@$(BIN)/python -m loadtests.bench $(BENCH)
 
 export-env: $(VENV)/.stamp-export  ## add torch and the export extra, which `make test` then uses
 

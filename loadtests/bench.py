@@ -1,0 +1,247 @@
+"""`make bench`: the server against the bare loop, in one run on one machine.
+
+Rounds are interleaved (bare, served at 1, 8, 32, bare, ...) and medians taken, so that a drift of
+the machine hits both sides. docs/performance.md says how to read the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from loadtests import h2load, payloads
+from loadtests.bare import BareLoop, bare_loop
+from loadtests.generator import Load, Target, run_load
+from loadtests.rows import Row, table, write
+from loadtests.server_process import ServerProcess, running_server
+
+CONCURRENCIES = (1, 8, 32)
+ECHO_BYTES = {"4 B": 4, "60 KB": 60_000, "3 MB": 3_000_000}
+TRITON_3MB_US = 2_450.0
+"""Triton's C++ front, 3 MB in and out, server CPU per request: 2,200 to 2,700 us, measured on
+another day on a machine of this kind; it is not measured here."""
+GRPCIO_60KB_US = 220.0
+"""grpcio with raw bytes and uvloop, an echo server without a model."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to measure."""
+
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Files to send: images, and requests that carry them."""
+
+    images: Sequence[Path]
+    requests: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class Served:
+    """One measurement of the server: what the generator saw, and the server's CPU-seconds."""
+
+    load: Load
+    cpu_s: float
+
+    @property
+    def per_cpu_s(self) -> float:
+        """Answers per CPU-second of the server."""
+        return self.load.answered / max(self.cpu_s, 0.01)
+
+
+class Bench:
+    """Everything that is running, and the samples taken so far."""
+
+    def __init__(self, server: ServerProcess, bare: BareLoop, plan: Plan) -> None:
+        self._server = server
+        self._bare = bare
+        self._plan = plan
+        self.samples: dict[str, list[float]] = defaultdict(list)
+
+    def value(self, name: str) -> float:
+        """Median of the samples of one name."""
+        return median(self.samples[name])
+
+    def _served(self, method: str, bodies: Sequence[Path], concurrency: int) -> Served:
+        target = Target(f"127.0.0.1:{self._server.grpc_port}", method)
+        before_s = self._server.cpu_s()
+        load = run_load(target, bodies, concurrency, self._plan.seconds)
+        return Served(load, self._server.cpu_s() - before_s)
+
+    def _keep(self, **values: float) -> None:
+        for name, value in values.items():
+            self.samples[name].append(value)
+
+    def round(self, one: Workload, mixed: Workload, echoes: Mapping[str, Path]) -> None:
+        """Take one sample of everything."""
+        bare = self._bare.run("throughput", self._plan.seconds)
+        self._keep(bare_per_s=bare.per_s, bare_per_cpu_s=bare.per_cpu_s)
+        self._keep(bare_p50_ms=self._bare.run("latency", self._plan.seconds).p50_ms)
+        for concurrency in CONCURRENCIES:
+            served = self._served(payloads.SEGMENT, one.requests, concurrency)
+            self._keep_served(f"c{concurrency}", served)
+        self._keep_served("mixed", self._served(payloads.SEGMENT, mixed.requests, 8))
+        if h2load.available():
+            target = Target(f"127.0.0.1:{self._server.grpc_port}", payloads.SEGMENT)
+            requests = max(int(self.value("c8_per_s") * self._plan.seconds), 32)
+            for concurrency in CONCURRENCIES[1:]:
+                run = h2load.run_h2load(target, one.requests[0], concurrency, requests)
+                self._keep(**{f"h2load_c{concurrency}_per_s": run.per_s})
+        for name, body in echoes.items():
+            echo = self._served(payloads.INFER, [body], 8)
+            self._keep(**{f"echo_{name}_us": 1e6 / echo.per_cpu_s})
+
+    def _keep_served(self, name: str, served: Served) -> None:
+        self._keep(
+            **{
+                f"{name}_per_s": served.load.per_s,
+                f"{name}_per_cpu_s": served.per_cpu_s,
+                f"{name}_p50_ms": served.load.p50_ms,
+                f"{name}_p99_ms": served.load.p99_ms,
+            }
+        )
+
+    def row(self, name: str, key: str, unit: str, against: str = "", goal: str = "") -> Row:
+        """Give a row from samples; `against` is the key of the baseline."""
+        value = self.value(key)
+        if not against:
+            return Row(name, value, unit, goal=goal)
+        baseline = self.value(against)
+        return Row(name, value, unit, baseline, value / baseline, goal)
+
+    def rows(self) -> Iterator[Row]:
+        """Give all rows, in the order of the table."""
+        yield self.row("bare loop, both cores", "bare_per_s", "images/s")
+        yield self.row("bare loop, both cores, CPU", "bare_per_cpu_s", "images/CPU-s")
+        yield self.row("bare single image, all cores, p50", "bare_p50_ms", "ms")
+        for name in ("c8", "c32"):
+            what = f"served {name}"
+            yield self.row(
+                f"{what}, CPU", f"{name}_per_cpu_s", "images/CPU-s", "bare_per_cpu_s", GOAL_CPU
+            )
+            yield self.row(f"{what}, wall", f"{name}_per_s", "images/s", "bare_per_s")
+            if f"h2load_{name}_per_s" in self.samples:
+                key = f"h2load_{name}_per_s"
+                yield self.row(f"{what}, wall, h2load", key, "images/s", "bare_per_s")
+            yield self.row(f"{what}, p50", f"{name}_p50_ms", "ms")
+            yield self.row(f"{what}, p99", f"{name}_p99_ms", "ms")
+        yield self.row("served c1, p50", "c1_p50_ms", "ms", "bare_p50_ms", "ratio <= 1.25")
+        yield self.row("served c1, p99", "c1_p99_ms", "ms")
+        yield self.row("served c1, wall", "c1_per_s", "images/s")
+        yield self.row("mixed sizes c8, wall", "mixed_per_s", "images/s", "c8_per_s", GOAL_MIXED)
+        yield self.row("mixed sizes c8, CPU", "mixed_per_cpu_s", "images/CPU-s", "c8_per_cpu_s")
+        yield self.row("identity 4 B, server CPU", "echo_4 B_us", "us/request")
+        yield Row(
+            "60 KB in, 4 KB out, server CPU",
+            self.value("echo_60 KB_us"),
+            "us/request",
+            GRPCIO_60KB_US,
+            self.value("echo_60 KB_us") / GRPCIO_60KB_US,
+            "ratio <= 1",
+        )
+        yield Row(
+            "identity 3 MB, requests per CPU-s",
+            1e6 / self.value("echo_3 MB_us"),
+            "1/CPU-s",
+            1e6 / TRITON_3MB_US,
+            TRITON_3MB_US / self.value("echo_3 MB_us"),
+            "ratio >= 0.7",
+        )
+
+
+GOAL_CPU = "ratio >= 0.85"
+GOAL_MIXED = "ratio >= 0.8"
+
+
+def _start_rows(repository: Path, request: Path) -> Iterator[Row]:
+    """Start a server with one small model twice (the first fills caches), and look at its size."""
+    alone = repository.parent / "alone"
+    alone.mkdir()
+    (alone / payloads.MODEL).symlink_to(repository / payloads.MODEL)
+    for _ in range(2):
+        with running_server(alone) as server:
+            idle_bytes = server.rss_bytes()
+            target = Target(f"127.0.0.1:{server.grpc_port}", payloads.SEGMENT)
+            first_ms = run_load(target, [request], 1, 0.1).p50_ms
+            ready_s = server.ready_s
+    yield Row("idle memory, one small model", idle_bytes / 1e6, "MB", goal="value <= 250")
+    yield Row("start to first answer", ready_s + first_ms / 1e3, "s", goal="value <= 3")
+
+
+@contextmanager
+def _folder(name: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f"segserve-{name}-") as folder:
+        yield Path(folder)
+
+
+def run(plan: Plan, root: Path) -> list[Row]:
+    """Measure everything.
+
+    Parameters
+    ----------
+    root : Path
+        The clone, with `model_repository/`.
+    """
+    cores = len(os.sched_getaffinity(0))
+    with _folder("bench") as folder:
+        repository = payloads.write_repository(folder / "models", root / "model_repository")
+        one, mixed = (
+            _workload(folder / name, sizes, count)
+            for name, sizes, count in (
+                ("one", payloads.ONE_SIZE_PX, 6),
+                ("mixed", payloads.MIXED_SIZES_PX, 1),
+            )
+        )
+        echoes = {
+            name: payloads.write_infer_request(
+                folder / f"echo{size}", "head" if name == "60 KB" else "identity", size
+            )
+            for name, size in ECHO_BYTES.items()
+        }
+        rows = list(_start_rows(repository, one.requests[0]))
+        with (
+            running_server(repository) as server,
+            bare_loop(repository / payloads.MODEL, one.images, cores) as bare,
+        ):
+            bench = Bench(server, bare, plan)
+            for number in range(plan.rounds):
+                print(f"round {number + 1} of {plan.rounds}", flush=True)
+                bench.round(one, mixed, echoes)
+            rows = [*bench.rows(), *rows]
+            rows.append(Row("memory after the load", server.rss_bytes() / 1e6, "MB"))
+    return rows
+
+
+def _workload(folder: Path, sizes_px: Sequence[tuple[int, int]], per_size: int) -> Workload:
+    images = payloads.write_images(folder, sizes_px, per_size)
+    return Workload(images, payloads.write_segment_requests(images))
+
+
+def main() -> None:
+    """Measure, print, and write build/bench/serve.json."""
+    parser = argparse.ArgumentParser(description="The server against the bare loop.")
+    parser.add_argument("--quick", action="store_true", help="one short round, about 20 s")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--out", type=Path, default=Path("build/bench/serve.json"))
+    arguments = parser.parse_args()
+    plan = Plan(1, 0.7) if arguments.quick else Plan(arguments.rounds, arguments.seconds)
+    rows = run(plan, Path(__file__).resolve().parent.parent)
+    print(table(rows))
+    write(rows, arguments.out)
+    print(f"rows are in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
