@@ -35,3 +35,8 @@ def test_bad_values_end_with_code_2(capsys):
     assert "--grpc-port: got 'x'" in capsys.readouterr().err
     assert serve.run(parse()) == 2
     assert "--model-repository is required" in capsys.readouterr().err
+
+
+def test_the_table_of_flags_is_fresh(repo_root):
+    written = (repo_root / "docs" / "flags.md").read_text()
+    assert written == serve.flags_table(), "run: python -m segserve.cli.serve > docs/flags.md"

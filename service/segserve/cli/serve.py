@@ -61,3 +61,25 @@ def run(options: argparse.Namespace) -> int:
     from segserve.app import serve
 
     return serve(settings)
+
+
+def flags_table() -> str:
+    """Give docs/flags.md: every flag, its variable, default and meaning, as a Markdown table."""
+    rows = [
+        f"| `--{name.replace('_', '-')}` | `SEGSERVE_{name.upper()}` | "
+        f"{'(required)' if field.is_required() else f'`{_shown(field.default)}`'} | "
+        f"{(field.description or '').replace('|', chr(92) + '|')} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return (
+        "# Flags of `segserve serve`\n\n"
+        "Every flag is also an environment variable; the flag wins. Names are Triton's where "
+        "Triton has the flag.\nThis table is written by `python -m segserve.cli.serve`.\n\n"
+        "| flag | environment | default | meaning |\n| --- | --- | --- | --- |\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    print(flags_table(), end="")
