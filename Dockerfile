@@ -13,9 +13,9 @@ RUN python3 -m venv /opt/segserve \
  && /opt/segserve/bin/pip wheel -q --no-deps -w /wheels . \
  && /opt/segserve/bin/pip install -q --prefer-binary -c constraints.txt "$(ls /wheels/*.whl)[cpu]" \
  && find /opt/segserve -type d -name tests -prune -exec rm -rf {} + \
- && rm -rf /opt/segserve/lib/python3*/site-packages/pip /opt/segserve/lib/python3*/site-packages/pip-*.dist-info \
-      /opt/segserve/lib/python3*/site-packages/setuptools /opt/segserve/lib/python3*/site-packages/setuptools-*.dist-info \
-      /opt/segserve/lib/python3*/site-packages/_distutils_hack /opt/segserve/bin/pip*
+ && cd /opt/segserve/lib/python3*/site-packages \
+ && rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth \
+ && rm -f /opt/segserve/bin/pip*
 # Kernels are compiled now, so that a start need not. Their cache is keyed by the source's time, which an
 # image layer keeps in whole seconds only; and numba wants the folder writable, hence the volume below.
 ENV NUMBA_CACHE_DIR=/var/cache/segserve

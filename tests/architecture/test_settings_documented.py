@@ -7,7 +7,8 @@ from segserve.settings import Settings
 
 def test_every_field_is_documented(repo_root: Path) -> None:
     docs = "".join(
-        (repo_root / "docs" / name).read_text() for name in ("configuration.md", "operations.md", "flags.md")
+        (repo_root / "docs" / name).read_text()
+        for name in ("configuration.md", "operations.md", "flags.md")
     )
     flags = ["--" + name.replace("_", "-") for name in Settings.model_fields]
     assert flags
