@@ -25,7 +25,10 @@ _NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 
 @dataclass(frozen=True)
 class Load:
-    """What came of one run: `answered` requests in `wall_s` seconds, latencies in milliseconds."""
+    """What came of one run: `answered` requests in `wall_s` seconds, latencies in milliseconds.
+
+    The first failure ends the run.
+    """
 
     answered: int
     failed: int
@@ -77,20 +80,23 @@ async def _drive(arguments: argparse.Namespace, bodies: Sequence[bytes]) -> Load
     errors: list[str] = []
     async with grpc.aio.insecure_channel(arguments.target, options=_NO_LIMIT) as channel:
         call = channel.unary_unary(arguments.method, None, None)
-        for body in bodies:
-            await call(body)
-        start_s = time.perf_counter()
-        until_s = start_s + arguments.seconds
 
-        async def worker(first: int) -> None:
-            at = first
-            while (sent_s := time.perf_counter()) < until_s:
-                try:
-                    await call(bodies[at % len(bodies)])
-                except grpc.aio.AioRpcError as error:
-                    errors.append(f"{error.code().name}: {error.details()}")
-                else:
-                    latencies_s.append(time.perf_counter() - sent_s)
+        async def send(body: bytes, into_s: list[float]) -> None:
+            sent_s = time.perf_counter()
+            try:
+                await call(body)
+            except grpc.aio.AioRpcError as error:
+                errors.append(f"{error.code().name}: {error.details()}")
+            else:
+                into_s.append(time.perf_counter() - sent_s)
+
+        for body in bodies:
+            await send(body, [])
+        start_s = time.perf_counter()
+
+        async def worker(at: int) -> None:
+            while time.perf_counter() < start_s + arguments.seconds and not errors:
+                await send(bodies[at % len(bodies)], latencies_s)
                 at += 1
 
         await asyncio.gather(*(worker(n) for n in range(arguments.concurrency)))

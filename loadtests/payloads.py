@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from PIL import Image
-
 from segserve.generated.inference import grpc_service_pb2
 from segserve.generated.segserve.v1 import segmentation_pb2
+
 from segserve.scenes import make_scene
 
 MODEL = "deeplabv3plus_demo"
