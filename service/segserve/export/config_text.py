@@ -1,0 +1,47 @@
+"""An `ExportConfig` as the text of ``config.pbtxt``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from segserve.core.tensor import TensorSpec
+from segserve.export.recipe import ExportConfig
+
+
+def _quoted(text: str) -> str:
+    """Quote for protobuf's text format, which reads JSON's escapes of ASCII."""
+    return json.dumps(text)
+
+
+def _tensors(field: str, specs: tuple[TensorSpec, ...]) -> Iterator[str]:
+    for spec in specs:
+        dims = ", ".join(str(d) for d in spec.dims)
+        kind = "STRING" if spec.dtype.value == "BYTES" else spec.dtype.value
+        tensor = f"name: {_quoted(spec.name)} data_type: TYPE_{kind} dims: [ {dims} ]"
+        yield f"{field} [ {{ {tensor} }} ]"
+
+
+def config_text(name: str, config: ExportConfig) -> str:
+    """Give the text, ending in a newline.
+
+    Parameters
+    ----------
+    name : str
+        Of the model: the directory's name.
+    config : ExportConfig
+        Written field by field, parameters in their order.
+    """
+    lines = [
+        f"name: {_quoted(name)}",
+        'backend: "onnxruntime"',
+        f"max_batch_size: {config.max_batch_size}",
+        *_tensors("input", config.inputs),
+        *_tensors("output", config.outputs),
+        "dynamic_batching { }",
+    ]
+    lines += [
+        f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"
+        for key, value in config.parameters.items()
+    ]
+    return "\n".join(lines) + "\n"

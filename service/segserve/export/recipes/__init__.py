@@ -1,0 +1,1 @@
+"""One module per model, and the list of them all."""
