@@ -89,21 +89,21 @@ class DeepLabV3PlusRecipe:
         See `Recipe`.
     backbone : str
         See `segserve.export.models.deeplabv3plus.deeplabv3plus`.
+    parameters : mapping of str to str
+        Of the configuration.
     output_stride : int
         8 or 16.
     labels : tuple of str
         One per channel of the logits.
-    parameters : mapping of str to str
-        Of the configuration.
     """
 
     name: str
     aliases: tuple[str, ...]
     provenance: Provenance
     backbone: Backbone
+    parameters: Mapping[str, str]
     output_stride: int = 16
     labels: tuple[str, ...] = VOC_LABELS
-    parameters: Mapping[str, str] = _EXACT
 
     def build(self) -> nn.Module:
         """Give the network in evaluation mode."""
@@ -133,6 +133,7 @@ def _vainf(backbone: Backbone, output_stride: int) -> DeepLabV3PlusRecipe:
         aliases=(f"deeplabv3plus_{backbone}{suffix}",),
         provenance=_VAINF,
         backbone=backbone,
+        parameters=_EXACT,
         output_stride=output_stride,
     )
 
