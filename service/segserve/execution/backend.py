@@ -1,0 +1,55 @@
+"""What a loaded model is to those who run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from segserve.core.tensor import Tensors, TensorSpec
+
+
+@dataclass(frozen=True)
+class GraphSpecs:
+    """A model file's tensors with full shapes: the batch axis included, -1 for free axes."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Backend(Protocol):
+    """A loaded model.
+
+    Attributes
+    ----------
+    specs : GraphSpecs
+        As the model file has them.
+    reentrant : bool
+        Several threads may be inside `run` at the same time.
+    device : str
+        ``cpu`` or ``cuda:0``: as really in use, not as asked for.
+    """
+
+    specs: GraphSpecs
+    reentrant: bool
+    device: str
+
+    def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
+        """Run the model; blocks, and trusts its input.
+
+        Parameters
+        ----------
+        inputs : Tensors
+            With the batch axis where the model has one.
+        wide : bool
+            Use all cores if the backend can; nothing else runs meanwhile.
+
+        Raises
+        ------
+        BackendFailed
+            When the model fails.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the model holds; nobody is inside `run`."""
+        ...

@@ -1,0 +1,186 @@
+"""The CPU's threads and the one budget of core tokens that everything on it draws from.
+
+Work asks for tokens at a priority: finishing what is done (POST) goes before running models (RUN),
+which goes before preparing new images (PRE). So the server ends requests before it starts others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from segserve.core.deadline import NO_DEADLINE, Deadline
+from segserve.core.errors import DeadlineExceeded, ShuttingDown
+
+T = TypeVar("T")
+
+
+class Priority(IntEnum):
+    """Who goes first; lower is sooner."""
+
+    POST = 0
+    RUN = 1
+    PRE = 2
+
+
+@dataclass(eq=False)
+class _Job:
+    work: Callable[[], Any]
+    tokens: int
+    deadline: Deadline
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class CpuPool:
+    """Runs blocking work on threads, as many at a time as there are cores.
+
+    Parameters
+    ----------
+    cores : int
+        Tokens in the budget, and threads.
+    """
+
+    def __init__(self, cores: int) -> None:
+        self.cores = cores
+        self._free = cores
+        self._waiting: tuple[deque[_Job], ...] = tuple(deque() for _ in Priority)
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._done: deque[_Job] = deque()
+        self._wake_pending = False
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._threads = [
+            threading.Thread(target=self._work, name=f"segserve-cpu-{i}", daemon=True)
+            for i in range(cores)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def idle(self) -> bool:
+        """Whether no token is in use; then nobody waits either."""
+        return self._free == self.cores
+
+    async def run(
+        self,
+        work: Callable[[], T],
+        *,
+        priority: Priority,
+        tokens: int = 1,
+        deadline: Deadline = NO_DEADLINE,
+    ) -> T:
+        """Run `work` on a thread once its tokens are free.
+
+        A caller that is cancelled while waiting gives its place back at once; work that has begun
+        goes on to its end and its result is dropped.
+
+        Raises
+        ------
+        DeadlineExceeded
+            When the deadline had passed by the time the work could start.
+        ShuttingDown
+            When the pool is closed.
+        Exception
+            Whatever `work` raises.
+        """
+        if self._closed:
+            raise ShuttingDown("the server is stopping")
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        job = _Job(work, min(tokens, self.cores), deadline, self._loop.create_future())
+        self._waiting[priority].append(job)
+        self._admit()
+        try:
+            return await job.future  # type: ignore[no-any-return]  # the future of this very work
+        finally:
+            if job.future.cancelled():
+                self._withdraw(job, priority)
+
+    def _withdraw(self, job: _Job, priority: Priority) -> None:
+        try:
+            self._waiting[priority].remove(job)
+        except ValueError:
+            return  # it has begun, or was never let wait
+        self._admit()
+
+    def _admit(self) -> None:
+        """Start what waits, best priority first, as long as tokens are free.
+
+        Work for many tokens at the head of its line holds back what is behind it, so that it is
+        never starved.
+        """
+        for line in self._waiting:
+            while line:
+                job = line[0]
+                if job.future.done():
+                    line.popleft()
+                elif job.deadline.passed():
+                    line.popleft()
+                    job.future.set_exception(
+                        DeadlineExceeded("the caller's deadline passed before the work began")
+                    )
+                elif job.tokens > self._free:
+                    return
+                else:
+                    line.popleft()
+                    self._free -= job.tokens
+                    self._jobs.put(job)
+
+    # --- on the threads
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job.result = job.work()
+            except BaseException as error:  # noqa: BLE001  it is the caller's answer
+                job.error = error
+            self._tell(job)
+
+    def _tell(self, job: _Job) -> None:
+        """Hand a finished job over; one wake-up of the loop serves all that end together."""
+        self._done.append(job)
+        if not self._wake_pending and self._loop is not None:
+            self._wake_pending = True
+            try:
+                self._loop.call_soon_threadsafe(self._sweep)
+            except RuntimeError:
+                return  # the loop is closed: nobody is left to be told
+
+    # --- on the loop again
+
+    def _sweep(self) -> None:
+        self._wake_pending = False
+        while self._done:
+            job = self._done.popleft()
+            self._free += job.tokens
+            if job.future.done():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+        self._admit()
+
+    async def close(self) -> None:
+        """Fail what waits, let what runs end, and end the threads."""
+        self._closed = True
+        for line in self._waiting:
+            while line:
+                job = line.popleft()
+                if not job.future.done():
+                    job.future.set_exception(ShuttingDown("the server is stopping"))
+        for _ in self._threads:
+            self._jobs.put(None)
+        await asyncio.to_thread(self._join)
+        self._sweep()
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()

@@ -1,0 +1,215 @@
+"""ONNX Runtime as a backend. The one door to onnxruntime, opened when the first model loads.
+
+On a CPU a model has at most two sessions, shared by all its instances (``run`` is re-entrant): one
+of a single thread, for when many batches run side by side, and one over all cores for when a
+request is alone. Each holds its own copy of the weights. Spinning is off and there is no global
+thread pool (both measured slower under load).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segserve.core.errors import BackendFailed, InvalidInput, LoadFailed
+from segserve.core.tensor import Array, DataType, Tensors, TensorSpec
+from segserve.execution.backend import GraphSpecs
+
+_DATATYPES = {
+    "tensor(bool)": DataType.BOOL,
+    "tensor(uint8)": DataType.UINT8,
+    "tensor(uint16)": DataType.UINT16,
+    "tensor(uint32)": DataType.UINT32,
+    "tensor(uint64)": DataType.UINT64,
+    "tensor(int8)": DataType.INT8,
+    "tensor(int16)": DataType.INT16,
+    "tensor(int32)": DataType.INT32,
+    "tensor(int64)": DataType.INT64,
+    "tensor(float16)": DataType.FP16,
+    "tensor(float)": DataType.FP32,
+    "tensor(double)": DataType.FP64,
+    "tensor(string)": DataType.BYTES,
+}
+_CPU = "CPUExecutionProvider"
+_LOG_ERRORS = 3
+
+
+@dataclass(frozen=True)
+class OnnxOptions:
+    """How to run a model with ONNX Runtime.
+
+    Parameters
+    ----------
+    cores : int
+        Threads of the all-core session.
+    providers : tuple of (name, options)
+        Execution providers in order of preference, without the CPU's, which is always last.
+    allow_cpu_fallback : bool
+        Run on the CPU when a provider is not there, instead of failing to load.
+    device_id : int
+        Which accelerator.
+    graph_level : int or None
+        Triton's ``optimization.graph.level``: -1 basic or none, 1 basic, 2 extended; None for all.
+    intra_op_threads : int
+        0: one session of one thread and one of `cores`; else one session of this many threads.
+    config_entries : Mapping
+        Session configuration entries by ONNX Runtime's names.
+    """
+
+    cores: int
+    providers: tuple[tuple[str, Mapping[str, str]], ...] = ()
+    allow_cpu_fallback: bool = False
+    device_id: int = 0
+    graph_level: int | None = None
+    intra_op_threads: int = 0
+    enable_mem_arena: bool = True
+    enable_mem_pattern: bool = True
+    config_entries: Mapping[str, str] = field(default_factory=dict)
+
+
+def _runtime() -> Any:
+    import onnxruntime  # noqa: PLC0415  heavy: opens late
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def _session_options(runtime: Any, options: OnnxOptions, threads: int) -> Any:
+    settings = runtime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+    settings.log_severity_level = _LOG_ERRORS
+    settings.enable_cpu_mem_arena = options.enable_mem_arena
+    settings.enable_mem_pattern = options.enable_mem_pattern
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, value in options.config_entries.items():
+        settings.add_session_config_entry(name, value)
+    levels = runtime.GraphOptimizationLevel
+    settings.graph_optimization_level = {
+        None: levels.ORT_ENABLE_ALL,
+        -1: levels.ORT_ENABLE_BASIC,
+        0: levels.ORT_ENABLE_ALL,
+        1: levels.ORT_ENABLE_BASIC,
+        2: levels.ORT_ENABLE_EXTENDED,
+    }.get(options.graph_level, levels.ORT_ENABLE_ALL)
+    return settings
+
+
+def _open(runtime: Any, model_file: Path, settings: Any, providers: list[Any]) -> Any:
+    try:
+        return runtime.InferenceSession(str(model_file), settings, providers=providers)
+    except Exception as error:
+        raise LoadFailed(
+            f"{model_file}: ONNX Runtime {runtime.__version__} cannot load it: {error}"
+        ) from error
+
+
+def _spec(model_file: Path, tensor: Any) -> TensorSpec:
+    dtype = _DATATYPES.get(tensor.type)
+    if dtype is None:
+        raise LoadFailed(
+            f"{model_file}: tensor '{tensor.name}' is a {tensor.type}, which cannot be served: "
+            f"export it as one of {', '.join(sorted(_DATATYPES))}"
+        )
+    dims = tuple(d if isinstance(d, int) and d >= 0 else -1 for d in tensor.shape)
+    return TensorSpec(tensor.name, dtype, dims)
+
+
+def _specs(model_file: Path, session: Any) -> GraphSpecs:
+    return GraphSpecs(
+        tuple(_spec(model_file, tensor) for tensor in session.get_inputs()),
+        tuple(_spec(model_file, tensor) for tensor in session.get_outputs()),
+    )
+
+
+def inspect_onnx(model_file: Path) -> GraphSpecs:
+    """Read a model file's tensors, with full shapes.
+
+    Raises
+    ------
+    LoadFailed
+        When the file is no model that ONNX Runtime can load, or holds no plain tensors.
+    """
+    runtime = _runtime()
+    settings = _session_options(runtime, OnnxOptions(cores=1), 1)
+    settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _specs(model_file, _open(runtime, model_file, settings, [_CPU]))
+
+
+class OnnxBackend:
+    """A model file in one or two sessions of ONNX Runtime.
+
+    Raises
+    ------
+    LoadFailed
+        When the file cannot be loaded, or a provider that was asked for is not in use.
+    """
+
+    reentrant = True
+
+    def __init__(self, model_file: Path, options: OnnxOptions) -> None:
+        runtime = _runtime()
+        self._runtime = runtime
+        providers = _available(runtime, model_file, options)
+        threads = options.intra_op_threads or (options.cores if providers else 1)
+        settings = _session_options(runtime, options, threads)
+        self._narrow = _open(runtime, model_file, settings, [*providers, _CPU])
+        in_use = self._narrow.get_providers()
+        missing = [name for name, _ in providers if name not in in_use]
+        if missing and not options.allow_cpu_fallback:
+            raise LoadFailed(_missing_text(model_file, missing, in_use))
+        self.device = f"cuda:{options.device_id}" if in_use[0] != _CPU else "cpu"
+        self._wide = self._narrow
+        if self.device == "cpu" and not options.intra_op_threads and options.cores > 1:
+            settings = _session_options(runtime, options, options.cores)
+            self._wide = _open(runtime, model_file, settings, [_CPU])
+        self.specs = _specs(model_file, self._narrow)
+        self._output_names = [spec.name for spec in self.specs.outputs]
+        self._strings = {s.name for s in self.specs.inputs if s.dtype is DataType.BYTES}
+
+    def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
+        """Run the model; releases the GIL. See `Backend.run`."""
+        session = self._wide if wide else self._narrow
+        feed = {name: self._fed(name, array) for name, array in inputs.items()}
+        try:
+            outputs = session.run(self._output_names, feed)
+        except self._runtime.capi.onnxruntime_pybind11_state.InvalidArgument as error:
+            raise InvalidInput(f"the model refused its input: {error}") from error
+        except Exception as error:
+            raise BackendFailed(f"the model failed: {error}") from error
+        return dict(zip(self._output_names, outputs, strict=True))
+
+    def _fed(self, name: str, array: Array) -> Array:
+        if name in self._strings:
+            texts = [bytes(element).decode() for element in array.reshape(-1)]
+            return np.array(texts, dtype=object).reshape(array.shape)
+        return np.ascontiguousarray(array)
+
+    def close(self) -> None:
+        """Free the sessions."""
+        self._narrow = self._wide = None
+
+
+def _available(
+    runtime: Any, model_file: Path, options: OnnxOptions
+) -> list[tuple[str, dict[str, str]]]:
+    """Give the wanted providers that this build of ONNX Runtime has."""
+    there = runtime.get_available_providers()
+    missing = [name for name, _ in options.providers if name not in there]
+    if missing and not options.allow_cpu_fallback:
+        raise LoadFailed(_missing_text(model_file, missing, there))
+    return [(name, dict(given)) for name, given in options.providers if name in there]
+
+
+def _missing_text(model_file: Path, missing: list[str], there: list[str]) -> str:
+    return (
+        f"{model_file}: the config asks for {', '.join(missing)}, but what is there is "
+        f"{', '.join(there)}: install the gpu extra (onnxruntime-gpu) and its CUDA libraries, set "
+        f"instance_group kind to KIND_CPU, or allow the CPU with parameters {{ key: "
+        f'"cuda_fallback" value {{ string_value: "cpu" }} }}'
+    )

@@ -1,0 +1,86 @@
+"""Runs a model before anyone waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from segserve.core.errors import LoadFailed, ServiceError
+from segserve.core.tensor import Array, DataType
+from segserve.execution.backend import Backend
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class WarmTensor:
+    """One input of a sample.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        With the batch axis where the model has one; no free axis.
+    content : bytes or {"zero", "random"}
+        Raw little-endian bytes, or how to make them.
+    """
+
+    dtype: DataType
+    shape: tuple[int, ...]
+    content: bytes | str = "zero"
+
+    def array(self) -> Array:
+        """Make the array.
+
+        Raises
+        ------
+        LoadFailed
+            When the bytes do not fill the shape.
+        """
+        if isinstance(self.content, bytes):
+            return self._from_bytes(self.content)
+        if self.dtype is DataType.BYTES:
+            return np.full(self.shape, b"", dtype=object)
+        if self.content == "random":
+            values = np.random.default_rng(_SEED).random(self.shape)
+            scale = 1.0 if self.dtype.numpy.kind == "f" else 100.0
+            return (values * scale).astype(self.dtype.numpy)
+        return np.zeros(self.shape, self.dtype.numpy)
+
+    def _from_bytes(self, data: bytes) -> Array:
+        want = int(np.prod(self.shape)) * self.dtype.item_bytes
+        if len(data) != want:
+            raise LoadFailed(f"warm-up data has {len(data)} bytes, its shape needs {want}")
+        return np.frombuffer(data, self.dtype.numpy).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class WarmSample:
+    """A batch to run `count` times on every backend, narrow and wide."""
+
+    name: str
+    inputs: Mapping[str, WarmTensor]
+    count: int = 1
+
+
+def run_samples(backends: Sequence[Backend], samples: Sequence[WarmSample]) -> None:
+    """Run every sample on every backend, both ways.
+
+    Raises
+    ------
+    LoadFailed
+        Naming the sample that the model failed on.
+    """
+    for sample in samples:
+        try:
+            inputs = {name: tensor.array() for name, tensor in sample.inputs.items()}
+            for backend in backends:
+                for _ in range(max(1, sample.count)):
+                    backend.run(inputs, wide=False)
+                    backend.run(inputs, wide=True)
+        except ServiceError as error:
+            shapes = {name: list(tensor.shape) for name, tensor in sample.inputs.items()}
+            raise LoadFailed(
+                f"warm-up '{sample.name}' with {shapes} failed: {error.message}"
+            ) from error

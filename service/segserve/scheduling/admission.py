@@ -1,0 +1,62 @@
+"""The permit at the door: how much all requests in the server may hold together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from segserve.core.errors import Overloaded, TooLarge
+
+_RETRY_AFTER_S = 0.1
+
+
+class Admission:
+    """Counts bytes and requests; a request owns its permit to its end.
+
+    Parameters
+    ----------
+    max_bytes : int
+        What all admitted requests may be counted at together.
+    max_requests : int
+    """
+
+    def __init__(self, *, max_bytes: int, max_requests: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_requests = max_requests
+        self.bytes_in_use = 0
+        self.requests = 0
+
+    @contextmanager
+    def permit(self, cost_bytes: int) -> Iterator[None]:
+        """Hold a permit for `cost_bytes`.
+
+        Raises
+        ------
+        TooLarge
+            When the request could never be admitted.
+        Overloaded
+            When there is no room now.
+        """
+        if cost_bytes > self._max_bytes:
+            raise TooLarge(
+                f"the request would need {cost_bytes} bytes of memory, the server allows "
+                f"{self._max_bytes} in all: send a smaller image, or raise --max-pending-bytes"
+            )
+        if self.requests >= self._max_requests:
+            raise Overloaded(
+                f"Exceeds maximum queue size: {self.requests} requests are in the server",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        if self.bytes_in_use + cost_bytes > self._max_bytes:
+            raise Overloaded(
+                f"Exceeds maximum queue size: the requests in the server hold {self.bytes_in_use} "
+                f"of {self._max_bytes} bytes and this one needs {cost_bytes}",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        self.bytes_in_use += cost_bytes
+        self.requests += 1
+        try:
+            yield
+        finally:
+            self.bytes_in_use -= cost_bytes
+            self.requests -= 1
