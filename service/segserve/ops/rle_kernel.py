@@ -1,0 +1,321 @@
+"""Compiled loops of COCO run-length encoding; arguments are trusted (see `segserve.ops.rle`).
+
+A map lies row by row in memory while COCO counts column by column, so no loop here walks down a
+column: changes against the pixel above are found along rows, counted per column, and scattered to
+their places in column order in a second sweep along rows.
+"""
+# ruff: noqa: E501  the next line is one directive
+# mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+
+@intrinsic
+def _lowest_bit(typingctx, word):  # noqa: ARG001  the signature numba calls
+    """Give the index of the lowest set bit of a uint64 that is not zero."""
+
+    def generate(context, builder, signature, args):  # noqa: ARG001  likewise
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
+@njit(cache=True, nogil=True)
+def _mark_changes(row, above, marks):
+    """Set marks[x] to 1 where row[x] differs from above[x]; both have equal length."""
+    for x in range(row.shape[0]):
+        marks[x] = np.uint8(row[x] != above[x])
+
+
+@njit(cache=True, nogil=True)
+def _longer(array):
+    """Copy `array` into one twice as long."""
+    longer = np.empty(2 * array.shape[0], dtype=array.dtype)
+    longer[: array.shape[0]] = array
+    return longer
+
+
+@njit(cache=True, nogil=True)
+def _list_marks(words, y, xs, ys, n):
+    """Append the set bytes of one row's marks to the lists; gives their new length."""
+    for word in range(words.shape[0]):
+        left = words[word]
+        while left != 0:
+            xs[n] = word * 8 + np.int64(_lowest_bit(left) >> np.uint64(3))
+            ys[n] = y
+            left &= left - np.uint64(1)
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _find_changes(labels, counts):
+    """List where a pixel differs from the one above it, row by row, and add to `counts` by column.
+
+    Returns
+    -------
+    xs, ys : int32 [at least n]
+    n : int
+    """
+    height, width = labels.shape
+    words_per_row = (width + 7) // 8
+    marks = np.zeros(words_per_row * 8, dtype=np.uint8)
+    words = marks.view(np.uint64)
+    xs = np.empty(4096, dtype=np.int32)
+    ys = np.empty(4096, dtype=np.int32)
+    n = 0
+    for y in range(1, height):
+        _mark_changes(labels[y], labels[y - 1], marks)
+        while n + width > xs.shape[0]:
+            xs = _longer(xs)
+            ys = _longer(ys)
+        n = _list_marks(words, y, xs, ys, n)
+    for i in range(n):
+        counts[xs[i]] += 1
+    return xs, ys, n
+
+
+@njit(cache=True, nogil=True)
+def find_runs(labels):
+    """Find the starts of the runs of equal value in column order.
+
+    Parameters
+    ----------
+    labels : uint8 or uint16 [H, W], C-contiguous, H and W at least 1
+
+    Returns
+    -------
+    starts : int64 [R]
+        Column-major positions, rising; the first is 0.
+    values : like labels [R]
+    """
+    height, width = labels.shape
+    places = np.zeros(width, dtype=np.int64)
+    xs, ys, n = _find_changes(labels, places)
+    first = labels[0]
+    last = labels[height - 1]
+    starts = np.empty(n + width, dtype=np.int64)
+    values = np.empty(n + width, dtype=labels.dtype)
+    total = 0
+    for x in range(width):
+        here = places[x]
+        if x == 0 or first[x] != last[x - 1]:
+            starts[total] = x * height
+            values[total] = first[x]
+            total += 1
+        places[x] = total
+        total += here
+    for i in range(n):
+        x = xs[i]
+        y = ys[i]
+        place = places[x]
+        starts[place] = np.int64(x) * height + y
+        values[place] = labels[y, x]
+        places[x] = place + 1
+    return starts[:total], values[:total]
+
+
+@njit(cache=True, nogil=True)
+def _chars_of(value):
+    """How many characters COCO spends on one number."""
+    chars = 1
+    bit = value & 0x10
+    value >>= 5
+    while value != (-1 if bit else 0):
+        chars += 1
+        bit = value & 0x10
+        value >>= 5
+    return chars
+
+
+@njit(cache=True, nogil=True)
+def _write_number(value, text, place):
+    """Write one number in COCO's 5-bit characters; gives the next free place."""
+    while True:
+        char = value & 0x1F
+        value >>= 5
+        more = value != -1 if char & 0x10 else value != 0
+        if more:
+            char |= 0x20
+        text[place] = np.uint8(char + 48)
+        place += 1
+        if not more:
+            return place
+
+
+@njit(cache=True, nogil=True)
+def areas_of_runs(starts, values, total, size):
+    """Pixels (int64) and runs (int64) of each value below `size`."""
+    areas = np.zeros(size, dtype=np.int64)
+    runs = np.zeros(size, dtype=np.int64)
+    for i in range(starts.shape[0]):
+        end = starts[i + 1] if i + 1 < starts.shape[0] else total
+        areas[values[i]] += end - starts[i]
+        runs[values[i]] += 1
+    return areas, runs
+
+
+@njit(cache=True, nogil=True)
+def label_counts(starts, values, total, slots, runs):
+    """Uncompressed COCO counts of several labels in one sweep over the runs.
+
+    Parameters
+    ----------
+    starts, values, total
+        What `find_runs` gave, and H * W.
+    slots : int64 [S]
+        For each value the row it is encoded into, or -1.
+    runs : int64 [rows]
+        Runs of each row's label.
+
+    Returns
+    -------
+    counts : int64 [...]
+        Row r's counts are ``counts[offsets[r]:ends[r]]``.
+    offsets, ends : int64 [rows]
+    """
+    rows = runs.shape[0]
+    offsets = np.empty(rows, dtype=np.int64)
+    ends = np.empty(rows, dtype=np.int64)
+    done = np.zeros(rows, dtype=np.int64)
+    size = 0
+    for r in range(rows):
+        offsets[r] = size
+        ends[r] = size
+        size += 2 * runs[r] + 1
+    counts = np.empty(size, dtype=np.int64)
+    for i in range(starts.shape[0]):
+        r = slots[values[i]]
+        if r >= 0:
+            end = starts[i + 1] if i + 1 < starts.shape[0] else total
+            counts[ends[r]] = starts[i] - done[r]
+            counts[ends[r] + 1] = end - starts[i]
+            ends[r] += 2
+            done[r] = end
+    for r in range(rows):
+        if done[r] < total or ends[r] == offsets[r]:
+            counts[ends[r]] = total - done[r]
+            ends[r] += 1
+    return counts, offsets, ends
+
+
+@njit(cache=True, nogil=True)
+def compress(counts, offsets, ends):
+    """COCO's compressed characters of several rows of counts, one after the other.
+
+    Returns
+    -------
+    text : uint8 [...]
+    bounds : int64 [rows + 1]
+        Row r is ``text[bounds[r]:bounds[r + 1]]``.
+    """
+    rows = offsets.shape[0]
+    bounds = np.zeros(rows + 1, dtype=np.int64)
+    size = 0
+    for r in range(rows):
+        for i in range(offsets[r], ends[r]):
+            value = counts[i]
+            if i - offsets[r] > 2:
+                value -= counts[i - 2]
+            size += _chars_of(value)
+        bounds[r + 1] = size
+    text = np.empty(size, dtype=np.uint8)
+    place = 0
+    for r in range(rows):
+        for i in range(offsets[r], ends[r]):
+            value = counts[i]
+            if i - offsets[r] > 2:
+                value -= counts[i - 2]
+            place = _write_number(value, text, place)
+    return text, bounds
+
+
+BAD_CHARACTER = -1
+BAD_NUMBER = -2
+CUT_OFF = -3
+MAX_CHARS = 8
+
+
+@njit(cache=True, nogil=True)
+def expand(text, total, counts):
+    """Parse COCO's characters into `counts` (int64, as long as `text`).
+
+    Returns
+    -------
+    parsed : int
+        How many counts there are, or BAD_CHARACTER, BAD_NUMBER (negative, too long, or over
+        `total`) or CUT_OFF (the last number does not end).
+    covered : int
+        Their sum.
+    """
+    place = 0
+    parsed = 0
+    covered = 0
+    while place < text.shape[0]:
+        value = 0
+        chars = 0
+        while True:
+            if place >= text.shape[0]:
+                return CUT_OFF, covered
+            char = np.int64(text[place]) - 48
+            if char < 0 or char > 63:
+                return BAD_CHARACTER, covered
+            if chars >= MAX_CHARS:
+                return BAD_NUMBER, covered
+            value |= (char & 0x1F) << (5 * chars)
+            place += 1
+            chars += 1
+            if not char & 0x20:
+                if char & 0x10:
+                    value -= np.int64(1) << (5 * chars)
+                break
+        if parsed > 2:
+            value += counts[parsed - 2]
+        covered += value
+        if value < 0 or covered > total:
+            return BAD_NUMBER, covered
+        counts[parsed] = value
+        parsed += 1
+    return parsed, covered
+
+
+@njit(cache=True, nogil=True)
+def fill_mask(counts, mask):
+    """Set the pixels of every second run in `mask` (uint8 [H * W], column order, zeros)."""
+    place = 0
+    for i in range(counts.shape[0]):
+        end = place + counts[i]
+        if i % 2 == 1:
+            mask[place:end] = 1
+        place = end
+
+
+@njit(cache=True, nogil=True)
+def box_of_counts(counts, height):
+    """x1, y1, x2, y2 (exclusive ends) of the set pixels; zeros when there are none."""
+    x1 = np.int64(1) << 62
+    y1 = x1
+    x2 = np.int64(0)
+    y2 = np.int64(0)
+    place = 0
+    for i in range(counts.shape[0]):
+        end = place + counts[i]
+        if i % 2 == 1 and end > place:
+            first = place // height
+            final = (end - 1) // height
+            x1 = min(x1, first)
+            x2 = max(x2, final + 1)
+            if first < final:
+                y1 = 0
+                y2 = height
+            else:
+                y1 = min(y1, place - first * height)
+                y2 = max(y2, end - final * height)
+        place = end
+    if x2 == 0:
+        x1 = 0
+        y1 = 0
+    return x1, y1, x2, y2
