@@ -1,0 +1,206 @@
+"""What a config leaves out, filled in from the model; what it says wrongly, refused.
+
+The rules are those of Triton's ONNX Runtime backend: when every input and output has a free first
+axis and the config says nothing else, the model batches, by up to 4. One rule is ours: a written
+``max_batch_size: 0``, or dims that have the first axis too, mean that the model does not batch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from segserve.core.errors import LoadFailed
+from segserve.core.tensor import DataType, TensorSpec
+from segserve.repository.layout import DEFAULT_MODEL_FILENAME
+from segserve.repository.model_config import (
+    DynamicBatching,
+    LatestVersions,
+    ModelConfig,
+    ModelInput,
+    ModelOutput,
+    VersionPolicy,
+)
+
+DEFAULT_MAX_BATCH_SIZE = 4
+
+
+class GraphSpecs(Protocol):
+    """A model file's inputs and outputs; `dims` are full shapes, batch axis included, -1 free."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """In the model's order."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """In the model's order."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelSpecs:
+    """`GraphSpecs` as plain values."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def complete(config: ModelConfig | None, name: str, graph: GraphSpecs) -> ModelConfig:
+    """Fill in a config from the model, and check the one against the other.
+
+    Parameters
+    ----------
+    config : ModelConfig, optional
+        As parsed; None for no config at all.
+    name : str
+        The name that the model is served by.
+    graph : GraphSpecs
+
+    Returns
+    -------
+    ModelConfig
+        With every tensor's name, datatype and dims.
+
+    Raises
+    ------
+    LoadFailed
+        Where config and model contradict each other: the field, got (in the config), expected
+        (by the model), and the line that fixes it.
+    """
+    given = replace(config or ModelConfig(), name=name)
+    given = _complete_batching(given, graph)
+    batched = given.max_batch_size > 0
+    inputs = _match(_Side("input", given, batched), given.input, graph.inputs)
+    outputs = _match(_Side("output", given, batched), given.output, graph.outputs)
+    _check_nothing_missing(given, graph)
+    return replace(
+        given,
+        backend=given.backend or "onnxruntime",
+        platform=given.platform or "onnxruntime_onnx",
+        default_model_filename=given.default_model_filename or DEFAULT_MODEL_FILENAME,
+        version_policy=given.version_policy or VersionPolicy(latest=LatestVersions(1)),
+        input=tuple(_input(had, spec, batched) for had, spec in inputs),
+        output=tuple(_output(had, spec, batched) for had, spec in outputs),
+    )
+
+
+def _complete_batching(config: ModelConfig, graph: GraphSpecs) -> ModelConfig:
+    fixed = [s for s in (*graph.inputs, *graph.outputs) if not s.dims or s.dims[0] != -1]
+    size = config.max_batch_size
+    if size > 0 and fixed:
+        shape = list(fixed[0].dims)
+        raise LoadFailed(
+            f"{config.origin.at('max_batch_size')}: got {size}, expected 0: the model's tensor "
+            f"'{fixed[0].name}' has shape {shape}, whose first axis is not free: write "
+            f"'max_batch_size: 0' and full shapes as dims, or export the model with a free batch "
+            f"axis"
+        )
+    if size == 0 and not fixed and not _says_unbatched(config, graph):
+        size = DEFAULT_MAX_BATCH_SIZE
+    batching = config.dynamic_batching
+    if size > 1 and batching is None:
+        batching = DynamicBatching()
+    return replace(config, max_batch_size=size, dynamic_batching=batching)
+
+
+def _says_unbatched(config: ModelConfig, graph: GraphSpecs) -> bool:
+    if config.origin.wrote("max_batch_size"):
+        return True
+    ranks = {spec.name: len(spec.dims) for spec in (*graph.inputs, *graph.outputs)}
+    tensors: tuple[ModelInput | ModelOutput, ...] = (*config.input, *config.output)
+    return any(tensor.dims and len(tensor.dims) == ranks.get(tensor.name) for tensor in tensors)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Inputs or outputs of one config."""
+
+    kind: str
+    config: ModelConfig
+    batched: bool
+
+    def refuse(self, index: int, field: str, text: str) -> LoadFailed:
+        where = self.config.origin.at(f"{self.kind}[{index}].{field}")
+        return LoadFailed(f"{where}: {text}")
+
+
+def _match(
+    side: _Side,
+    written: Sequence[ModelInput | ModelOutput],
+    specs: tuple[TensorSpec, ...],
+) -> list[tuple[ModelInput | ModelOutput | None, TensorSpec]]:
+    """Pair what the config lists with the model's tensors; with no list, all of the model's."""
+    if not written:
+        return [(None, spec) for spec in specs]
+    by_name = {spec.name: spec for spec in specs}
+    pairs: list[tuple[ModelInput | ModelOutput | None, TensorSpec]] = []
+    for index, tensor in enumerate(written):
+        spec = by_name.get(tensor.name)
+        if spec is None:
+            near = difflib.get_close_matches(tensor.name, by_name, n=1) or list(by_name)[:1]
+            fix = f': write name: "{near[0]}"' if near else ""
+            names = ", ".join(by_name) or "none"
+            text = f"got '{tensor.name}', expected one of the model's {side.kind}s: {names}{fix}"
+            raise side.refuse(index, "name", text)
+        _check_tensor(side, index, tensor, spec)
+        pairs.append((tensor, spec))
+    return pairs
+
+
+def _check_tensor(
+    side: _Side, index: int, tensor: ModelInput | ModelOutput, spec: TensorSpec
+) -> None:
+    if tensor.data_type not in (None, spec.dtype):
+        got, want = _type_name(tensor.data_type), _type_name(spec.dtype)
+        text = f"'{tensor.name}': got {got}, expected {want}: write data_type: {want}"
+        raise side.refuse(index, "data_type", text)
+    want_dims = spec.dims[1:] if side.batched else spec.dims
+    if tensor.dims and not _fits(tensor.dims, want_dims):
+        shape = list(want_dims)
+        how = "without the batch axis, since the model batches" if side.batched else "in full"
+        text = (
+            f"'{tensor.name}': got {list(tensor.dims)}, expected {shape} ({how}; the model's "
+            f"shape is {list(spec.dims)}): write dims: {shape}"
+        )
+        raise side.refuse(index, "dims", text)
+
+
+def _fits(dims: tuple[int, ...], model: tuple[int, ...]) -> bool:
+    """Whether the ranks agree, and each axis that the model fixes is fixed to the same."""
+    return len(dims) == len(model) and all(
+        want in (-1, got) for got, want in zip(dims, model, strict=True)
+    )
+
+
+def _type_name(data_type: DataType | None) -> str:
+    if data_type is None:
+        return "TYPE_INVALID"
+    return "TYPE_STRING" if data_type is DataType.BYTES else f"TYPE_{data_type.value}"
+
+
+def _check_nothing_missing(config: ModelConfig, graph: GraphSpecs) -> None:
+    """Refuse a list without some of the inputs; outputs may be a choice of the model's."""
+    listed = {tensor.name for tensor in config.input}
+    missing = [spec.name for spec in graph.inputs if spec.name not in listed]
+    if listed and missing:
+        raise LoadFailed(
+            f"{config.origin.at('input')}: got {len(listed)} of the model's "
+            f"{len(graph.inputs)} inputs, expected also {', '.join(missing)}: add them, or drop "
+            f"the list and have it filled in"
+        )
+
+
+def _input(had: ModelInput | ModelOutput | None, spec: TensorSpec, batched: bool) -> ModelInput:  # noqa: FBT001  says how to read spec
+    tensor = had if isinstance(had, ModelInput) else ModelInput(spec.name)
+    dims = tensor.dims or (spec.dims[1:] if batched else spec.dims)
+    return replace(tensor, data_type=spec.dtype, dims=dims)
+
+
+def _output(had: ModelInput | ModelOutput | None, spec: TensorSpec, batched: bool) -> ModelOutput:  # noqa: FBT001  says how to read spec
+    tensor = had if isinstance(had, ModelOutput) else ModelOutput(spec.name)
+    dims = tensor.dims or (spec.dims[1:] if batched else spec.dims)
+    return replace(tensor, data_type=spec.dtype, dims=dims)
