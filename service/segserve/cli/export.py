@@ -1,0 +1,101 @@
+"""``segserve export``: a checkpoint becomes a model repository that the server can serve."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from segserve.core.errors import InvalidInput, NotFound, ServiceError
+
+_NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "export",
+        help="turn a checkpoint into a model repository (needs the export extra)",
+        description="Read a checkpoint, export it to ONNX, compare the two, and write "
+        "DIR/NAME/{config.pbtxt,labels.txt,1/model.onnx}.",
+    )
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="name or alias; see --list")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights to read")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="model repository, made if missing")
+    parser.add_argument("--name", help="name of the model (default: the recipe's)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing version 1")
+    parser.add_argument("--list", action="store_true", help="show the recipes")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Returns
+    -------
+    int
+        0, 1 on failure, 2 on wrong usage; the reason is the last line on stderr.
+    """
+    if options.list:
+        _list()
+        return 0
+    given = {
+        "RECIPE": options.recipe,
+        "--checkpoint": options.checkpoint,
+        "--out": options.out,
+    }
+    missing = [name for name, value in given.items() if value is None]
+    if missing:
+        return _fail(f"{', '.join(missing)} missing; segserve export --help shows the usage", 2)
+    lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
+        return _fail(f"{', '.join(lacking)} missing: pip install 'segserve[export,cpu]'", 1)
+    return _export(options)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from segserve.export.catalogue import find_recipe
+    from segserve.export.write import check_name
+
+    try:
+        recipe = find_recipe(options.recipe)
+        name = options.name or recipe.name
+        check_name(name)
+    except (NotFound, InvalidInput) as error:
+        return _fail(error.message, 2)
+
+    from segserve.export.run import Destination, export_checkpoint
+
+    destination = Destination(options.out, name, overwrite=options.overwrite)
+    try:
+        done = export_checkpoint(recipe, options.checkpoint, destination, _progress)
+    except ServiceError as error:
+        return _fail(error.message, 1)
+    except OSError as error:
+        return _fail(str(error), 1)
+    print(
+        f"{done.path}: {done.graph_bytes / 1e6:.1f} MB; ONNX Runtime is within "
+        f"{done.comparison.max_error_std:.1e} std of the eager network"
+    )
+    return 0
+
+
+def _list() -> None:
+    from segserve.export.catalogue import RECIPES
+
+    width = max(len(recipe.name) for recipe in RECIPES)
+    for recipe in RECIPES:
+        print(f"{recipe.name:{width}}  {recipe.provenance.source}")
+        for alias in recipe.aliases:
+            print(f"{'':{width}}  alias {alias}")
+
+
+def _progress(step: str) -> None:
+    print(f"segserve export: {step}", file=sys.stderr, flush=True)
+
+
+def _fail(reason: str, code: int) -> int:
+    # One line, so that the reason is the last line whatever it lists.
+    print(f"segserve export: {'; '.join(reason.splitlines())}", file=sys.stderr)
+    return code

@@ -1,0 +1,133 @@
+"""Weights out of a file into a network, or one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from segserve.core.errors import InvalidInput, NotFound
+from segserve.export.records import ArrayRecord, TensorRecord
+from segserve.export.safetensors_file import read_safetensors
+from segserve.export.torch_file import OpenCheckpoint, open_checkpoint
+
+_WRAPPERS = ("model_state", "state_dict", "model")
+_PARALLEL = "module."
+_MAX_LISTED = 20
+
+
+def load_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Read the weights of a checkpoint.
+
+    Zip and legacy files of ``torch.save``, bare pickles of numpy arrays and safetensors are read.
+    Weights are looked for under ``model_state``, ``state_dict`` and ``model``, in that order, then
+    at the top; a ``module.`` that all names begin with is taken off. Only the weights are read:
+    optimizer state is skipped.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU, of the dtypes of the file.
+
+    Raises
+    ------
+    NotFound
+        There is no such file.
+    InvalidInput
+        The file is damaged, holds objects that are not allowed (named), or no weights.
+    """
+    if not path.is_file():
+        raise NotFound(f"no checkpoint {path}")
+    try:
+        if path.suffix == ".safetensors":
+            state = read_safetensors(path)
+        else:
+            with open_checkpoint(path) as checkpoint:
+                state = _tensors(checkpoint)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error.message}") from error
+    if state and all(key.startswith(_PARALLEL) for key in state):
+        state = {key.removeprefix(_PARALLEL): value for key, value in state.items()}
+    return state
+
+
+def _tensors(checkpoint: OpenCheckpoint) -> dict[str, Tensor]:
+    weights = _unwrapped(checkpoint.tree)
+    state: dict[str, Tensor] = {}
+    for key, value in weights.items():
+        if isinstance(value, TensorRecord):
+            state[key] = value.load(checkpoint.read)
+        elif isinstance(value, ArrayRecord):
+            state[key] = value.load()
+        else:
+            raise InvalidInput(f"{key!r} is a {type(value).__name__}; expected a tensor")
+    return state
+
+
+def _unwrapped(tree: Any) -> Mapping[str, Any]:
+    wrapper = _wrapper(tree)
+    while wrapper is not None:
+        tree = tree[wrapper]
+        wrapper = _wrapper(tree)
+    is_named = isinstance(tree, dict) and all(isinstance(key, str) for key in tree)
+    if not is_named or not any(isinstance(v, (TensorRecord, ArrayRecord)) for v in tree.values()):
+        keys = ", ".join(str(k)[:40] for k in list(tree)[:10]) if isinstance(tree, dict) else ""
+        raise InvalidInput(
+            f"no weights under {', '.join(_WRAPPERS)} or at the top; got a {type(tree).__name__}"
+            + (f" of {keys}" if keys else "")
+        )
+    weights: Mapping[str, Any] = tree
+    return weights
+
+
+def _wrapper(tree: Any) -> str | None:
+    if not isinstance(tree, dict):
+        return None
+    return next((key for key in _WRAPPERS if isinstance(tree.get(key), dict)), None)
+
+
+def match_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load weights of exactly the right names and shapes into a network.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Filled in place; untouched on error.
+    state : mapping of str to Tensor
+        As `load_checkpoint` gives them. Floats are converted to the network's dtype.
+
+    Raises
+    ------
+    InvalidInput
+        Lists every name that is missing, unexpected or of the wrong shape, up to 20.
+    """
+    wrong = list(_differences(model.state_dict(), state))
+    if wrong:
+        shown = wrong[:_MAX_LISTED]
+        if len(wrong) > len(shown):
+            shown.append(f"and {len(wrong) - len(shown)} more")
+        raise InvalidInput(
+            f"the checkpoint does not fit this recipe, {len(wrong)} names differ; choose the "
+            "recipe that it was trained with:\n  " + "\n  ".join(shown)
+        )
+    model.load_state_dict(dict(state))
+
+
+def _differences(expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> Iterator[str]:
+    for key, tensor in expected.items():
+        if key not in got:
+            yield f"missing: {key} {list(tensor.shape)}"
+        elif got[key].shape != tensor.shape:
+            yield f"shape: {key}: got {list(got[key].shape)}, expected {list(tensor.shape)}"
+        elif got[key].is_complex() or got[key].is_floating_point() != tensor.is_floating_point():
+            yield f"dtype: {key}: got {got[key].dtype}, expected {tensor.dtype}"
+    yield from (
+        f"unexpected: {key} {list(t.shape)}" for key, t in got.items() if key not in expected
+    )
