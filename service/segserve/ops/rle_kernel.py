@@ -12,6 +12,11 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+_U8 = types.Array(types.uint8, 2, "C", readonly=True)
+_U16 = types.Array(types.uint16, 2, "C", readonly=True)
+_TEXT = types.Array(types.uint8, 1, "C", readonly=True)
+_LONGS = types.int64[::1]
+
 
 @intrinsic
 def _lowest_bit(typingctx, word):  # noqa: ARG001  the signature numba calls
@@ -78,7 +83,7 @@ def _find_changes(labels, counts):
     return xs, ys, n
 
 
-@njit(cache=True, nogil=True)
+@njit([(_U8,), (_U16,)], cache=True, nogil=True)
 def find_runs(labels):
     """Find the starts of the runs of equal value in column order.
 
@@ -146,7 +151,11 @@ def _write_number(value, text, place):
             return place
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    [(_LONGS, v[::1], types.int64, types.int64) for v in (types.uint8, types.uint16)],
+    cache=True,
+    nogil=True,
+)
 def areas_of_runs(starts, values, total, size):
     """Pixels (int64) and runs (int64) of each value below `size`."""
     areas = np.zeros(size, dtype=np.int64)
@@ -158,7 +167,11 @@ def areas_of_runs(starts, values, total, size):
     return areas, runs
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    [(_LONGS, v[::1], types.int64, _LONGS, _LONGS) for v in (types.uint8, types.uint16)],
+    cache=True,
+    nogil=True,
+)
 def label_counts(starts, values, total, slots, runs):
     """Uncompressed COCO counts of several labels in one sweep over the runs.
 
@@ -202,7 +215,7 @@ def label_counts(starts, values, total, slots, runs):
     return counts, offsets, ends
 
 
-@njit(cache=True, nogil=True)
+@njit([(_LONGS, _LONGS, _LONGS)], cache=True, nogil=True)
 def compress(counts, offsets, ends):
     """COCO's compressed characters of several rows of counts, one after the other.
 
@@ -239,7 +252,7 @@ CUT_OFF = -3
 MAX_CHARS = 8
 
 
-@njit(cache=True, nogil=True)
+@njit([(_TEXT, types.int64, _LONGS)], cache=True, nogil=True)
 def expand(text, total, counts):
     """Parse COCO's characters into `counts` (int64, as long as `text`).
 
@@ -282,7 +295,7 @@ def expand(text, total, counts):
     return parsed, covered
 
 
-@njit(cache=True, nogil=True)
+@njit([(_LONGS, types.uint8[::1])], cache=True, nogil=True)
 def fill_mask(counts, mask):
     """Set the pixels of every second run in `mask` (uint8 [H * W], column order, zeros)."""
     place = 0
@@ -293,7 +306,7 @@ def fill_mask(counts, mask):
         place = end
 
 
-@njit(cache=True, nogil=True)
+@njit([(_LONGS, types.int64)], cache=True, nogil=True)
 def box_of_counts(counts, height):
     """x1, y1, x2, y2 (exclusive ends) of the set pixels; zeros when there are none."""
     x1 = np.int64(1) << 62
