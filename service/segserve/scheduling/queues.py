@@ -106,7 +106,7 @@ class BucketQueues:
         self._level_sizes: dict[int, int] = {}
         self._numbers = count()
         self._keys: dict[Entry, tuple[int, int]] = {}
-        self._last_level = limits.priority_levels + 1
+        self._last_level = max(1, limits.priority_levels) + 1
 
     def __len__(self) -> int:
         """Count the entries."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segserve.core.errors import LoadFailed
 from segserve.core.messages import ModelRef
-from segserve.core.tensor import TensorSpec
 from segserve.execution.backend import Backend
 from segserve.execution.cpu_pool import CpuPool
 from segserve.execution.instances import Instances
@@ -154,5 +152,3 @@ def _check_family_batches(config: ModelConfig, family: Family | None) -> None:
             f"server, but max_batch_size is 0: set max_batch_size to 1 or more and export the "
             f"model with a free first axis"
         )
-
-

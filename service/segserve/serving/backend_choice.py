@@ -1,0 +1,128 @@
+"""From a model's config to the backends that run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from segserve.core.errors import LoadFailed
+from segserve.execution.backend import Backend
+from segserve.execution.onnx import OnnxBackend, OnnxOptions
+from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
+
+_CUDA = "CUDAExecutionProvider"
+_PROVIDERS = {
+    "cuda": _CUDA,
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+_CUDA_DEFAULTS = {
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+}
+_CUDA_KEYS = (
+    "cudnn_conv_algo_search",
+    "gpu_mem_limit",
+    "arena_extend_strategy",
+    "do_copy_in_default_stream",
+)
+
+
+def open_backends(config: ModelConfig, model_file: Path, cores: int) -> tuple[Backend, ...]:
+    """Open the model once per device that its config names.
+
+    Raises
+    ------
+    LoadFailed
+        When the file cannot be loaded, or what the config asks for is not there.
+    """
+    backends: list[Backend] = []
+    try:
+        for device_id in _devices(config):
+            options = onnx_options(config, cores, device_id)
+            backends.append(OnnxBackend(model_file, options))
+    except LoadFailed:
+        for backend in backends:
+            backend.close()
+        raise
+    return tuple(backends)
+
+
+def _devices(config: ModelConfig) -> tuple[int | None, ...]:
+    """Give the devices to open the model on; None for the CPU."""
+    groups = config.instance_group or (InstanceGroup(),)
+    on_gpu = [group for group in groups if _wants_gpu(config, group)]
+    if not on_gpu:
+        return (None,)
+    if len(on_gpu) != len(groups):
+        raise LoadFailed(
+            f"model '{config.name}': instance_group mixes KIND_GPU and KIND_CPU, which cannot be "
+            f"served together yet: keep one kind"
+        )
+    devices = tuple(sorted({gpu for group in on_gpu for gpu in group.gpus or (0,)}))
+    if len(devices) > 1:
+        raise LoadFailed(
+            f"model '{config.name}': instance_group names the devices {list(devices)}, but one "
+            f"server uses one device: start a server per device"
+        )
+    return devices
+
+
+def _wants_gpu(config: ModelConfig, group: InstanceGroup) -> bool:
+    if group.kind is InstanceKind.GPU:
+        return True
+    accelerators = _accelerators(config, on_gpu=True)
+    return group.kind is InstanceKind.AUTO and bool(accelerators)
+
+
+def _accelerators(config: ModelConfig, *, on_gpu: bool) -> dict[str, Mapping[str, str]]:
+    optimization = config.optimization
+    if optimization is None or optimization.execution_accelerators is None:
+        return {}
+    listed = optimization.execution_accelerators
+    chosen = listed.gpu_execution_accelerator if on_gpu else listed.cpu_execution_accelerator
+    unknown = [a.name for a in chosen if a.name not in _PROVIDERS]
+    if unknown:
+        raise LoadFailed(
+            f"model '{config.name}': execution_accelerators names '{unknown[0]}'; known are "
+            f"{', '.join(sorted(_PROVIDERS))}"
+        )
+    return {_PROVIDERS[a.name]: a.parameters for a in chosen}
+
+
+def onnx_options(config: ModelConfig, cores: int, device_id: int | None) -> OnnxOptions:
+    """Give the options that a config stands for, on one device (None: the CPU).
+
+    Raises
+    ------
+    LoadFailed
+        When a parameter is not a number where it should be one.
+    """
+    given = config.parameters
+    graph = config.optimization.graph if config.optimization else None
+    wanted = dict(_accelerators(config, on_gpu=device_id is not None))
+    if device_id is not None:
+        cuda = {k: given[k] for k in _CUDA_KEYS if k in given}
+        cuda = {**_CUDA_DEFAULTS, **cuda, **wanted.get(_CUDA, {}), "device_id": str(device_id)}
+        wanted[_CUDA] = cuda
+    return OnnxOptions(
+        cores=cores,
+        providers=tuple(wanted.items()),
+        allow_cpu_fallback=given.get("cuda_fallback") == "cpu",
+        device_id=device_id or 0,
+        graph_level=graph.level if graph else None,
+        intra_op_threads=_number(config, "intra_op_thread_count", 0),
+        enable_mem_arena=bool(_number(config, "enable_mem_arena", 1)),
+        enable_mem_pattern=bool(_number(config, "enable_mem_pattern", 1)),
+        config_entries={k: v for k, v in given.items() if k.startswith("session.")},
+    )
+
+
+def _number(config: ModelConfig, key: str, default: int) -> int:
+    text = config.parameters.get(key, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise LoadFailed(
+            f"model '{config.name}': parameter '{key}' is '{text}'; expected a whole number"
+        ) from None

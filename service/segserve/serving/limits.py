@@ -1,0 +1,73 @@
+"""From a model's config to the limits that the batcher keeps."""
+
+from __future__ import annotations
+
+from segserve.repository.model_config import (
+    DynamicBatching,
+    InstanceKind,
+    ModelConfig,
+    QueuePolicy,
+    TimeoutAction,
+)
+from segserve.scheduling import policy
+
+_DEFAULT_MAX_BUCKETS = 64
+
+
+def batch_limits(config: ModelConfig, *, cores: int, on_cpu: bool) -> policy.BatchLimits:
+    """Give the limits that a config stands for.
+
+    Parameters
+    ----------
+    cores : int
+        Instances of a CPU model whose config gives no count.
+    on_cpu : bool
+        Where the model really runs.
+
+    Notes
+    -----
+    Without ``dynamic_batching`` every image runs alone, as in Triton; with ``max_batch_size`` 0
+    there is no batch axis at all.
+    """
+    batching = config.dynamic_batching
+    size = config.max_batch_size if batching is not None or config.max_batch_size == 0 else 1
+    settings = batching or DynamicBatching()
+    return policy.BatchLimits(
+        max_batch_size=size,
+        instances=instance_count(config, cores=cores, on_cpu=on_cpu),
+        preferred_batch_sizes=settings.preferred_batch_size,
+        max_queue_delay_s=settings.max_queue_delay_microseconds * 1e-6,
+        preserve_ordering=settings.preserve_ordering,
+        spread=on_cpu,
+        max_buckets=int(config.parameters.get("max_exact_buckets", _DEFAULT_MAX_BUCKETS)),
+        priority_levels=settings.priority_levels,
+        default_priority=settings.default_priority_level,
+        default_policy=_queue_policy(settings.default_queue_policy),
+        queue_policies={
+            level: _queue_policy(given) for level, given in settings.priority_queue_policy.items()
+        },
+    )
+
+
+def instance_count(config: ModelConfig, *, cores: int, on_cpu: bool) -> int:
+    """Give how many batches may run at the same time.
+
+    The sum of the groups' counts (for KIND_GPU per device); without a count, one per core on a CPU
+    and one on an accelerator.
+    """
+    total = 0
+    for group in config.instance_group:
+        devices = len(group.gpus) if group.kind is InstanceKind.GPU and group.gpus else 1
+        total += group.count * devices
+    return total or (cores if on_cpu else 1)
+
+
+def _queue_policy(given: QueuePolicy | None) -> policy.QueuePolicy:
+    if given is None:
+        return policy.QueuePolicy()
+    return policy.QueuePolicy(
+        reject=given.timeout_action is TimeoutAction.REJECT,
+        default_timeout_us=given.default_timeout_microseconds,
+        allow_timeout_override=given.allow_timeout_override,
+        max_queue_size=given.max_queue_size,
+    )

@@ -1,0 +1,90 @@
+"""The policy by plain calls with invented times."""
+
+import pytest
+
+from segserve.scheduling.policy import (
+    BatchLimits,
+    QueuePolicy,
+    Take,
+    Waiting,
+    WaitUntil,
+    decide,
+)
+
+
+def waiting(bucket="a", count=1, level=1, oldest_s=10.0):
+    return Waiting(bucket, count, level, oldest_s)
+
+
+def test_nothing_waits_or_nobody_is_idle():
+    assert decide([], BatchLimits(8), 2, 10.0) is None
+    assert decide([waiting()], BatchLimits(8), 0, 10.0) is None
+
+
+def test_one_at_a_time_without_a_batch_axis():
+    assert decide([waiting(count=5)], BatchLimits(0), 1, 10.0) == Take("a", 1)
+    assert decide([waiting(count=5)], BatchLimits(1), 1, 10.0) == Take("a", 1)
+
+
+@pytest.mark.parametrize(("count", "taken"), [(1, 1), (3, 3), (8, 8), (20, 8)])
+def test_an_accelerator_takes_all_that_waits(count, taken):
+    assert decide([waiting(count=count)], BatchLimits(8), 1, 10.0) == Take("a", taken)
+
+
+@pytest.mark.parametrize(("count", "idle", "taken"), [(1, 2, 1), (3, 2, 2), (4, 2, 2), (20, 2, 8)])
+def test_cpu_instances_share_what_waits(count, idle, taken):
+    limits = BatchLimits(8, instances=2, spread=True)
+    assert decide([waiting(count=count)], limits, idle, 10.0) == Take("a", taken)
+
+
+def test_the_longest_waiting_shape_goes_first_however_few():
+    busy, rare = waiting("busy", 50, oldest_s=10.0), waiting("rare", 1, oldest_s=9.0)
+    assert decide([busy, rare], BatchLimits(8), 1, 11.0) == Take("rare", 1)
+
+
+def test_priority_goes_before_age():
+    old, urgent = waiting("old", 3, 2, 1.0), waiting("urgent", 1, 1, 9.0)
+    assert decide([old, urgent], BatchLimits(8, priority_levels=2), 1, 10.0) == Take("urgent", 1)
+
+
+def test_a_delay_waits_for_company_until_it_expires():
+    limits = BatchLimits(8, max_queue_delay_s=0.5)
+    assert decide([waiting(count=3)], limits, 1, 10.2) == WaitUntil(10.5)
+    assert decide([waiting(count=3)], limits, 1, 10.5) == Take("a", 3)
+    assert decide([waiting(count=8)], limits, 1, 10.0) == Take("a", 8)
+
+
+def test_a_preferred_size_goes_at_once_and_the_rest_waits():
+    limits = BatchLimits(8, preferred_batch_sizes=(2, 4), max_queue_delay_s=0.5)
+    assert decide([waiting(count=5)], limits, 1, 10.0) == Take("a", 4)
+    assert decide([waiting(count=3)], limits, 1, 10.0) == Take("a", 2)
+    assert decide([waiting(count=1)], limits, 1, 10.1) == WaitUntil(10.5)
+    assert decide([waiting(count=1)], limits, 1, 10.6) == Take("a", 1)
+
+
+def test_a_ripe_shape_is_not_held_back_by_an_older_one_that_waits_for_company():
+    limits = BatchLimits(4, max_queue_delay_s=0.5)
+    young_full = waiting("full", 4, oldest_s=10.2)
+    assert decide([waiting("few", 1), young_full], limits, 1, 10.3) == Take("full", 4)
+
+
+@pytest.mark.parametrize(
+    ("default_us", "override", "asked_us", "holds_us"),
+    [
+        (0, True, 0, 0),
+        (0, True, 50, 50),
+        (100, True, 50, 50),
+        (100, True, 500, 100),
+        (100, False, 50, 100),
+        (0, False, 50, 0),
+    ],
+)
+def test_queue_timeouts(default_us, override, asked_us, holds_us):
+    policy = QueuePolicy(default_timeout_us=default_us, allow_timeout_override=override)
+    assert policy.timeout_us(asked_us) == holds_us
+
+
+def test_levels():
+    limits = BatchLimits(8, priority_levels=3, default_priority=2)
+    assert [limits.level(p) for p in (0, 1, 3, 4)] == [2, 1, 3, 2]
+    assert BatchLimits(8).level(7) == 1
