@@ -15,6 +15,8 @@ KERNEL_LINE = (
 # Modules without a test file of their own, and where they are tested.
 TESTED_ELSEWHERE: dict[str, str] = {
     "__main__": "tests/e2e, as a child process",
+    "app": "tests/e2e, as a child process",
+    "cli.demo": "`make demo`, in CI",
 }
 
 

@@ -75,19 +75,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     watchdog = threading.Timer(START_S, process.kill)
     watchdog.start()
     found: dict[str, int] = {}
-    ready = False
-    for line in process.stderr or ():
-        event = json.loads(line)
+    log: list[str] = []
+    for line in process.stderr:
+        log.append(line)
+        event = json.loads(line) if line.startswith("{") else {"event": ""}
         if event["event"] == "listening":
             found[event["protocol"]] = event["port"]
         if event["event"] == "ready":
-            ready = True
             break
     watchdog.cancel()
     rest = threading.Thread(target=process.stderr.read)
     rest.start()
     try:
-        assert ready, f"not ready within {START_S} s; exit code {process.poll()}"
+        assert '"ready"' in log[-1], f"not ready within {START_S} s: {''.join(log)}"
         yield Place(folder, found["grpc"], found["http"])
     finally:
         process.terminate()
