@@ -34,6 +34,7 @@ HONOURED = frozenset(
         *(f"model_warmup.{field}" for field in ("name", "batch_size", "count")),
         *(f"model_warmup.inputs.{field}" for field in ("data_type", "dims")),
         *(f"model_warmup.inputs.{field}" for field in ("zero_data", "random_data")),
+        "model_warmup.inputs.input_data_file",
     }
 )
 # Present and empty, these still ask for something.

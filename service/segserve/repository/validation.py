@@ -164,9 +164,6 @@ def _warmup(path: str, sample: ModelWarmup, config: ModelConfig) -> Iterator[tup
                 f"'{name}': got {list(tensor.dims)}, expected numbers from 1: samples have a size"
             )
             yield f"{path}.inputs", text
-        if tensor.input_data_file:
-            text = f"'{name}': files of data are not honoured: write zero_data or random_data"
-            yield f"{path}.inputs", text
 
 
 def _versions(config: ModelConfig) -> Iterator[tuple[str, str]]:
