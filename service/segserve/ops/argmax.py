@@ -51,7 +51,7 @@ class _Axis:
     weights: npt.NDArray[np.float32]
 
 
-def _kernel() -> Any:  # noqa: ANN401  an untyped module of compiled functions
+def _kernel() -> Any:
     from segserve.ops import argmax_kernel  # noqa: PLC0415  numba opens late
 
     return argmax_kernel
@@ -70,7 +70,7 @@ def _spans(source: npt.NDArray[np.float32], size: int) -> _Axis:
 
 @lru_cache(maxsize=512)
 def _torch_axis(size: int, network_px: int, kept_px: int, *, align_corners: bool) -> _Axis:
-    """torch's source positions for `network_px` outputs of `size` logits, the first `kept_px`."""
+    """Torch's source positions for `network_px` outputs of `size` logits, the first `kept_px`."""
     out = np.arange(kept_px, dtype=np.float64)
     if align_corners:
         scale = np.float32(size - 1) / np.float32(network_px - 1) if network_px > 1 else 0

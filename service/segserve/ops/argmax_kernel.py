@@ -107,9 +107,15 @@ def argmax(logits, height, width, labels, safe):
 @njit(cache=True, nogil=True)
 def _beats(winner, loser):
     """Whether one value is larger than another by the margin; False for what is not finite."""
-    return winner - abs(winner) * MARGIN > loser + abs(loser) * MARGIN + TINY and not np.isinf(
-        winner - loser
-    )
+    gap = winner - loser
+    return (gap > (abs(winner) + abs(loser)) * MARGIN + TINY) & (gap < np.float32(np.inf))
+
+
+@njit(cache=True, nogil=True)
+def _beats(winner, loser):
+    """Whether one value is larger than another by the margin; False for what is not finite."""
+    gap = winner - loser
+    return (gap > (abs(winner) + abs(loser)) * MARGIN + TINY) & (gap < np.float32(np.inf))
 
 
 @njit(cache=True, nogil=True)
@@ -153,34 +159,122 @@ def _candidates(values, labels, picked):
 
 
 @njit(cache=True, nogil=True)
-def _evaluate(values, picked, n, weights_y, weights_x, out):
-    """Interpolate the candidates at every pixel of a cell and write the first largest.
+def _candidates(values, labels, beaten, picked):
+    """List the classes that may win somewhere in a cell, rising.
 
     Parameters
     ----------
-    values : float32 [C, 4]
-        Upper left, upper right, lower left, lower right of each candidate.
-    weights_y, weights_x : float32 [rows], [columns]
-        Share of the lower and of the right corners.
-    out : uint8 or uint16 [rows, columns]
+    values : float32 [4, C]
+        Corner values of every class.
+    labels : int64 [4]
+        The corners' winners.
+    beaten : uint8 [C]
+        Scratch.
+    picked : int64 [C]
+        Written.
+
+    Returns
+    -------
+    n : int
+        How many were written.
     """
-    one = np.float32(1)
-    for y in range(weights_y.shape[0]):
-        down = weights_y[y]
-        up = one - down
-        for x in range(weights_x.shape[0]):
-            right = weights_x[x]
-            left = one - right
-            best = np.float32(-np.inf)
-            label = picked[0]
-            for i in range(n):
-                top = _fma(values[i, 0], left, values[i, 1] * right)
-                bottom = _fma(values[i, 2], left, values[i, 3] * right)
-                value = _fma(top, up, bottom * down)
-                if i == 0 or value > best or (np.isnan(value) and not np.isnan(best)):
-                    best = value
-                    label = picked[i]
-            out[y, x] = label
+    classes = values.shape[1]
+    for c in range(classes):
+        beaten[c] = 0
+    for i in range(4):
+        k = labels[i]
+        if (i > 0 and k == labels[0]) or (i > 1 and k == labels[1]) or (i > 2 and k == labels[2]):
+            continue
+        w0 = values[0, k]
+        w1 = values[1, k]
+        w2 = values[2, k]
+        w3 = values[3, k]
+        for c in range(classes):
+            beaten[c] |= (
+                _beats(w0, values[0, c])
+                & _beats(w1, values[1, c])
+                & _beats(w2, values[2, c])
+                & _beats(w3, values[3, c])
+            )
+    n = 0
+    for c in range(classes):
+        picked[n] = c
+        n += 1 - beaten[c]
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _edges(values, picked, n, weights, begin, end, tops, bottoms):
+    """Interpolate the candidates along a cell's upper and lower edge.
+
+    Parameters
+    ----------
+    values : float32 [4, C]
+        Upper left, upper right, lower left, lower right.
+    weights : float32 [W]
+        Share of the right corners; the cell is columns `begin` to `end`.
+    tops, bottoms : float32 [C, at least end - begin]
+        Written, a row for each candidate.
+
+    Returns
+    -------
+    odd : float32
+        0 when all values are finite.
+    """
+    odd = np.float32(0)
+    for i in range(n):
+        c = picked[i]
+        v0 = values[0, c]
+        v1 = values[1, c]
+        v2 = values[2, c]
+        v3 = values[3, c]
+        odd += (v0 + v1 + v2 + v3) * np.float32(0)
+        for x in range(end - begin):
+            right = weights[begin + x]
+            left = np.float32(1) - right
+            tops[i, x] = _fma(v0, left, v1 * right)
+            bottoms[i, x] = _fma(v2, left, v3 * right)
+    return odd
+
+
+@njit(cache=True, nogil=True)
+def _line(tops, bottoms, picked, n, down, best, winner, columns):
+    """Find the first largest candidate along one line of a cell; all values are finite.
+
+    Parameters
+    ----------
+    down : float32
+        Share of the lower edge.
+    best : float32 [at least columns]
+        Scratch.
+    winner : int32 [at least columns]
+        Written.
+    """
+    up = np.float32(1) - down
+    for x in range(columns):
+        best[x] = _fma(tops[0, x], up, bottoms[0, x] * down)
+        winner[x] = picked[0]
+    for i in range(1, n):
+        candidate = np.int32(picked[i])
+        for x in range(columns):
+            value = _fma(tops[i, x], up, bottoms[i, x] * down)
+            wins = value > best[x]
+            winner[x] = candidate if wins else winner[x]
+            best[x] = value if wins else best[x]
+
+
+@njit(cache=True, nogil=True)
+def _line_nan(tops, bottoms, picked, n, down, best, winner, columns):
+    """Do as `_line` does, NaN being larger than anything."""
+    up = np.float32(1) - down
+    for x in range(columns):
+        best[x] = _fma(tops[0, x], up, bottoms[0, x] * down)
+        winner[x] = picked[0]
+        for i in range(1, n):
+            value = _fma(tops[i, x], up, bottoms[i, x] * down)
+            if value > best[x] or (np.isnan(value) and not np.isnan(best[x])):
+                winner[x] = picked[i]
+                best[x] = value
 
 
 @njit(
@@ -205,38 +299,49 @@ def upsample_argmax(logits, first, safe, spans_y, spans_x, weights_y, weights_x,
         Share of the higher neighbour at each output pixel.
     out : uint8 or uint16 [H, W]
     """
-    picked = np.empty(logits.shape[0], dtype=np.int64)
-    values = np.empty((logits.shape[0], 4), dtype=np.float32)
+    classes = logits.shape[0]
+    picked = np.empty(classes + 1, dtype=np.int64)
+    beaten = np.empty(classes, dtype=np.uint8)
+    values = np.empty((4, classes), dtype=np.float32)
     labels = np.empty(4, dtype=np.int64)
+    widest = 1
+    for i in range(spans_x.shape[0]):
+        widest = max(widest, spans_x[i, 1] - spans_x[i, 0])
+    tops = np.empty((classes, widest), dtype=np.float32)
+    bottoms = np.empty((classes, widest), dtype=np.float32)
+    best = np.empty(widest, dtype=np.float32)
+    winner = np.empty(widest, dtype=np.int32)
     for j in range(spans_y.shape[0]):
-        top, bottom, low, high = spans_y[j]
+        low = spans_y[j, 2]
+        high = spans_y[j, 3]
         for i in range(spans_x.shape[0]):
-            begin, end, west, east = spans_x[i]
-            label = first[low, west]
-            same = (
-                label == first[low, east]
-                and label == first[high, west]
-                and label == first[high, east]
-            )
-            sure = safe[low, west] & safe[low, east] & safe[high, west] & safe[high, east]
-            if same and sure:
-                out[top:bottom, begin:end] = label
-                continue
-            labels[0] = label
+            begin = spans_x[i, 0]
+            end = spans_x[i, 1]
+            west = spans_x[i, 2]
+            east = spans_x[i, 3]
+            labels[0] = first[low, west]
             labels[1] = first[low, east]
             labels[2] = first[high, west]
             labels[3] = first[high, east]
-            for c in range(logits.shape[0]):
-                values[c, 0] = logits[c, low, west]
-                values[c, 1] = logits[c, low, east]
-                values[c, 2] = logits[c, high, west]
-                values[c, 3] = logits[c, high, east]
-            n = _candidates(values, labels, picked)
-            _evaluate(
-                values,
-                picked,
-                n,
-                weights_y[top:bottom],
-                weights_x[begin:end],
-                out[top:bottom, begin:end],
-            )
+            same = labels[0] == labels[1] and labels[0] == labels[2] and labels[0] == labels[3]
+            sure = safe[low, west] & safe[low, east] & safe[high, west] & safe[high, east]
+            if same and sure:
+                for y in range(spans_y[j, 0], spans_y[j, 1]):
+                    for x in range(begin, end):
+                        out[y, x] = labels[0]
+                continue
+            for c in range(classes):
+                values[0, c] = logits[c, low, west]
+                values[1, c] = logits[c, low, east]
+                values[2, c] = logits[c, high, west]
+                values[3, c] = logits[c, high, east]
+            n = _candidates(values, labels, beaten, picked)
+            odd = _edges(values, picked, n, weights_x, begin, end, tops, bottoms)
+            for y in range(spans_y[j, 0], spans_y[j, 1]):
+                down = weights_y[y]
+                if odd == 0:
+                    _line(tops, bottoms, picked, n, down, best, winner, end - begin)
+                else:
+                    _line_nan(tops, bottoms, picked, n, down, best, winner, end - begin)
+                for x in range(end - begin):
+                    out[y, begin + x] = winner[x]
