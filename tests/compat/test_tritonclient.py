@@ -1,0 +1,15 @@
+"""NVIDIA's unmodified Python client, all four flavours, against a real server."""
+
+import pytest
+
+PROGRAMS = ("triton", "triton_errors")
+
+
+@pytest.mark.parametrize("flavour", ["grpc", "grpc.aio", "http", "http.aio"])
+def test_case(flavour, program, case, compat_server, run_program, repo_root):
+    protocol = flavour.split(".")[0]
+    photo = repo_root / "docs" / "images" / "coffee.jpg"
+    outcome = run_program(program, flavour, compat_server.address(protocol), str(photo))
+    if case not in outcome:
+        pytest.skip(f"not a case of {protocol}")
+    assert outcome[case] is None, outcome[case]
