@@ -150,6 +150,7 @@ def _table() -> Mapping[str, _StandIn]:
         "collections.defaultdict": _default_dict,
         "_codecs.encode": _encode,
         "builtins.bytearray": bytearray,
+        "builtins.bytes": lambda: b"",  # how protocol 2 writes no bytes
         "builtins.frozenset": frozenset,
         "builtins.set": set,
         "torch.Size": tuple,
@@ -200,7 +201,7 @@ class AllowListUnpickler(pickle.Unpickler):
         InvalidInput
             Names what is not allowed.
         """
-        full = f"{module}.{name}"
+        full = f"{'builtins' if module == '__builtin__' else module}.{name}"
         if full not in _ALLOWED:
             raise InvalidInput(
                 f"the checkpoint asks for {full!r}, which is not allowed: only tensors, numpy "

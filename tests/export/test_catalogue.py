@@ -1,0 +1,33 @@
+import pytest
+
+from segserve.core.errors import NotFound
+from segserve.export.catalogue import RECIPES, find_recipe
+
+
+def test_names_and_aliases_are_unique() -> None:
+    names = [n for recipe in RECIPES for n in (recipe.name, *recipe.aliases)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_names_and_aliases_find_the_recipe(recipe) -> None:
+    assert find_recipe(recipe.name) is recipe
+    assert all(find_recipe(alias) is recipe for alias in recipe.aliases)
+
+
+def test_a_typo_names_the_nearest() -> None:
+    with pytest.raises(NotFound, match=r"did you mean deeplabv3plus_resnet50\?"):
+        find_recipe("deeplabv3plus_resnet5O")
+
+
+def test_nothing_near_points_at_the_list() -> None:
+    with pytest.raises(NotFound, match="--list"):
+        find_recipe("zzz")
+
+
+def test_every_golden_folder_of_this_family_has_a_recipe(goldens) -> None:
+    folders = [
+        p.name for p in goldens.glob("vainf_deeplabv3plus_*") if not p.name.endswith("_smooth")
+    ]
+    assert len(folders) == 3
+    assert {find_recipe(name).name for name in folders} == set(folders)
