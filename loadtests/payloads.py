@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from PIL import Image
+
 from segserve.generated.inference import grpc_service_pb2
 from segserve.generated.segserve.v1 import segmentation_pb2
-
 from segserve.scenes import make_scene
 
 MODEL = "deeplabv3plus_demo"
@@ -55,7 +55,7 @@ def write_segment_requests(images: Sequence[Path]) -> list[Path]:
     """Write one `segserve.v1` request beside each image: RLE masks at the source's size."""
     paths = []
     for image in images:
-        request = segmentation_pb2.SegmentRequest(model=MODEL, encoded=image.read_bytes())
+        request = segmentation_pb2.SegmentRequest(model_name=MODEL, encoded=image.read_bytes())
         path = image.with_suffix(".segment")
         path.write_bytes(request.SerializeToString())
         paths.append(path)
