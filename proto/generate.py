@@ -12,7 +12,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
-from grpc_tools import protoc
+from grpc_tools import protoc  # type: ignore[import-untyped]  # it has none
 
 PROTO = Path(__file__).resolve().parent
 OUT = PROTO.parent / "service" / "segserve" / "generated"
