@@ -204,7 +204,8 @@ class ModelControl:
         return {n: f for n, f in changed.items() if n not in stable}
 
     async def close(self) -> None:
-        """Stop polling."""
+        """Stop polling, and remove what load requests brought."""
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
+        await asyncio.to_thread(self._store.close)

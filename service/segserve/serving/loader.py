@@ -111,7 +111,7 @@ class Loader:
         _check_family_batches(config, family)
         backends = open_backends(config, version.model_file, self._pool.cores)
         try:
-            warm(config, family, backends)
+            warm(config, family, backends, plan.directory.path)
         except BaseException:
             for backend in backends:
                 backend.close()

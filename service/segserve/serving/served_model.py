@@ -29,7 +29,7 @@ from segserve.families.family import Family, Findings, Plan
 from segserve.observability.metrics import ModelMetrics
 from segserve.observability.tracing import Stamps
 from segserve.repository.model_config import ModelConfig
-from segserve.scheduling.batch import stitch
+from segserve.scheduling.batch import stack
 from segserve.scheduling.batcher import Batcher, BatchResult, Item
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
@@ -78,7 +78,7 @@ def _image_bytes(image: Image) -> bytes | memoryview:
         case EncodedImage(data):
             return data
         case RawImage(pixels):
-            return memoryview(pixels).cast("B") if pixels.flags.c_contiguous else pixels.tobytes()
+            return pixels.tobytes()
 
 
 class ServedModel:
@@ -106,7 +106,7 @@ class ServedModel:
         outputs: dict[str, Array] = {}
         for name in names:
             column = [result.outputs[name] for result in results]
-            outputs[name] = stitch(column) if self._batched else column[0]
+            outputs[name] = stack(column) if self._batched else column[0]
         timings = _slowest(results)
         stamps.batch_ended_now(timings)
         return InferResponse(
