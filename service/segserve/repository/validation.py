@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from segserve.core.errors import LoadFailed
@@ -84,13 +83,14 @@ def _unservable(config: ModelConfig) -> Iterator[tuple[str, str]]:
 
 
 def _tensors(kind: str, tensors: Sequence[ModelInput | ModelOutput]) -> Iterator[tuple[str, str]]:
-    names = Counter(tensor.name for tensor in tensors)
+    seen: set[str] = set()
     for index, tensor in enumerate(tensors):
         path = f"{kind}[{index}]"
         if not tensor.name:
             yield f"{path}.name", f"missing: write the model's name for the {kind}"
-        elif names[tensor.name] > 1:
+        elif tensor.name in seen:
             yield f"{path}.name", f"got '{tensor.name}' twice, expected each {kind} once"
+        seen.add(tensor.name)
         if any(dim == 0 or dim < -1 for dim in tensor.dims):
             text = f"got {list(tensor.dims)}, expected -1 (free) or numbers from 1"
             yield f"{path}.dims", text
