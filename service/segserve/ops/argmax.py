@@ -117,8 +117,10 @@ def _checked(logits: Array) -> Array:
     return np.ascontiguousarray(logits, dtype=np.float32)
 
 
-def _label_dtype(classes: int) -> type[np.uint8 | np.uint16]:
-    return np.uint8 if classes <= _MAX_U8_CLASSES else np.uint16
+def _empty_labels(classes: int, height: int, width: int) -> LabelArray:
+    if classes <= _MAX_U8_CLASSES:
+        return np.empty((height, width), dtype=np.uint8)
+    return np.empty((height, width), dtype=np.uint16)
 
 
 def argmax(logits: Array, height: int | None = None, width: int | None = None) -> LabelArray:
@@ -149,7 +151,7 @@ def argmax(logits: Array, height: int | None = None, width: int | None = None) -
 
 
 def _argmax(logits: Array, height: int, width: int) -> tuple[LabelArray, npt.NDArray[np.uint8]]:
-    labels = np.empty((height, width), dtype=_label_dtype(len(logits)))
+    labels = _empty_labels(len(logits), height, width)
     safe = np.empty((height, width), dtype=np.uint8)
     _kernel().argmax(logits, height, width, labels, safe)
     return labels, safe

@@ -6,7 +6,7 @@ at its pixels, and in the others only classes that no corner's winner beats ever
 evaluated. Rounding could make a tie of a narrow win, and ties go to the lower class; wins
 over lower classes therefore count only with a margin of several float32 roundings.
 """
-# ruff: noqa: E501  the next line is one directive
+# ruff: noqa: E501, PLR0917  the next line is one directive; kernels take scratch as arguments
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
@@ -109,53 +109,6 @@ def _beats(winner, loser):
     """Whether one value is larger than another by the margin; False for what is not finite."""
     gap = winner - loser
     return (gap > (abs(winner) + abs(loser)) * MARGIN + TINY) & (gap < np.float32(np.inf))
-
-
-@njit(cache=True, nogil=True)
-def _beats(winner, loser):
-    """Whether one value is larger than another by the margin; False for what is not finite."""
-    gap = winner - loser
-    return (gap > (abs(winner) + abs(loser)) * MARGIN + TINY) & (gap < np.float32(np.inf))
-
-
-@njit(cache=True, nogil=True)
-def _candidates(values, labels, picked):
-    """List the classes that may win somewhere in a cell, rising.
-
-    Parameters
-    ----------
-    values : float32 [C, 4]
-        Corner values of every class; the candidates' are moved to the front.
-    labels : int64 [4]
-        The corners' winners.
-    picked : int64 [C]
-        Written.
-
-    Returns
-    -------
-    n : int
-        How many were written.
-    """
-    beaten = np.zeros(values.shape[0], dtype=np.uint8)
-    for i in range(4):
-        k = labels[i]
-        if i > 0 and k in labels[:i]:
-            continue
-        w0, w1, w2, w3 = values[k]
-        for c in range(values.shape[0]):
-            beaten[c] |= (
-                _beats(w0, values[c, 0])
-                & _beats(w1, values[c, 1])
-                & _beats(w2, values[c, 2])
-                & _beats(w3, values[c, 3])
-            )
-    n = 0
-    for c in range(values.shape[0]):
-        if not beaten[c]:
-            picked[n] = c
-            values[n] = values[c]
-            n += 1
-    return n
 
 
 @njit(cache=True, nogil=True)
