@@ -185,17 +185,11 @@ def _folder(name: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def run(plan: Plan, root: Path) -> list[Row]:
-    """Measure everything.
-
-    Parameters
-    ----------
-    root : Path
-        The clone, with `model_repository/`.
-    """
+def run(plan: Plan, models: Path) -> list[Row]:
+    """Measure everything; `models` is the repository with the demo model."""
     cores = len(os.sched_getaffinity(0))
     with _folder("bench") as folder:
-        repository = payloads.write_repository(folder / "models", root / "model_repository")
+        repository = payloads.write_repository(folder / "models", models)
         one, mixed = (
             _workload(folder / name, sizes, count)
             for name, sizes, count in (
@@ -234,10 +228,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round, about 20 s")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--models", type=Path, default=Path("model_repository"))
     parser.add_argument("--out", type=Path, default=Path("build/bench/serve.json"))
     arguments = parser.parse_args()
     plan = Plan(1, 0.7) if arguments.quick else Plan(arguments.rounds, arguments.seconds)
-    rows = run(plan, Path(__file__).resolve().parent.parent)
+    rows = run(plan, arguments.models)
     print(table(rows))
     write(rows, arguments.out)
     print(f"rows are in {arguments.out}")
