@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from segserve.core.errors import LoadFailed
@@ -128,3 +130,11 @@ def test_bad_json_says_what(text, said):
 def test_what_is_formatted_parses_to_the_same():
     config = parse_config(GOOD, source="c")
     assert parse_config(format_config(config), source="d") == config
+
+
+def test_examples_in_the_docs_parse(repo_root):
+    text = (repo_root / "docs" / "configuration.md").read_text()
+    blocks = re.findall(r"```pbtxt\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert unhonoured_fields(parse_config(block, source="docs")) == ()
