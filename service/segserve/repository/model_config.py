@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
-
-if TYPE_CHECKING:
-    from segserve.generated.inference.model_config_pb2 import ModelConfig as ModelConfigProto
+from segserve.generated.inference import model_config_pb2
+from segserve.repository.proto_fields import write_fields
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -276,11 +275,8 @@ class ModelConfig:
             TensorSpec(t.name, _typed(t.data_type, self.name, t.name), t.dims) for t in self.output
         )
 
-    def to_proto(self) -> ModelConfigProto:
+    def to_proto(self) -> model_config_pb2.ModelConfig:
         """Give the protobuf message: all that was written and all that was completed."""
-        from segserve.generated.inference import model_config_pb2  # noqa: PLC0415  no cycle at import
-        from segserve.repository.proto_fields import write_fields  # noqa: PLC0415
-
         message = model_config_pb2.ModelConfig()
         write_fields(self, message)
         return message
