@@ -1,0 +1,65 @@
+"""Pasting against torch's grid_sample, and boxes that hold nothing."""
+
+import numpy as np
+import pytest
+
+from segserve.core.errors import InvalidInput
+from segserve.ops import rle
+from segserve.ops.masks import areas, paste_boxes_to_rle
+
+
+def by_torch(mask: np.ndarray, box: np.ndarray, h: int, w: int) -> np.ndarray:
+    torch = pytest.importorskip("torch")
+    x1, y1, x2, y2 = (torch.tensor(v) for v in box.astype(np.float32))
+    ys = (torch.arange(h) + 0.5 - y1) / (y2 - y1) * 2 - 1
+    xs = (torch.arange(w) + 0.5 - x1) / (x2 - x1) * 2 - 1
+    grid = torch.stack(torch.meshgrid(ys, xs, indexing="ij")[::-1], dim=-1)[None]
+    sampled = torch.nn.functional.grid_sample(
+        torch.from_numpy(mask)[None, None], grid, align_corners=False
+    )[0, 0].numpy()
+    near = np.zeros((h, w), bool)  # as detectron2: pixels within one pixel of the box alone
+    x_from, y_from = (max(int(np.floor(v)) - 1, 0) for v in box[:2])
+    near[y_from : int(np.ceil(box[3])) + 1, x_from : int(np.ceil(box[2])) + 1] = True
+    return (sampled >= 0.5) & near
+
+
+def test_equals_grid_sample() -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.random((20, 7, 7), dtype=np.float32)
+    masks = np.kron(coarse, np.ones((1, 4, 4), np.float32))
+    corners = rng.uniform(-20, 100, (20, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(1, 90, (20, 2))], 1).astype(np.float32)
+    got = paste_boxes_to_rle(masks, boxes, 90, 120)
+    for mask, box, one in zip(masks, boxes, got, strict=True):
+        assert (rle.decode(one) != by_torch(mask, box, 90, 120)).sum() <= 1
+
+
+def test_full_mask_fills_its_box() -> None:
+    (one,) = paste_boxes_to_rle(
+        np.ones((1, 28, 28), np.float32), np.array([[2, 3, 8, 7]], np.float32), 10, 12
+    )
+    assert rle.to_bbox(one) == (2, 3, 8, 7)
+    assert areas((one, one)).tolist() == [24, 24]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        [5, 5, 5, 9],
+        [8, 8, 2, 2],
+        [50, 50, 60, 60],
+        [-9, -9, -5, -5],
+        [np.nan, 0, 5, 5],
+        [0, 0, np.inf, 5],
+    ],
+)
+def test_boxes_that_hold_nothing(box) -> None:
+    (one,) = paste_boxes_to_rle(np.ones((1, 4, 4), np.float32), np.array([box], np.float32), 10, 12)
+    assert rle.area(one) == 0
+
+
+def test_none_and_wrong_input() -> None:
+    assert paste_boxes_to_rle(np.zeros((0, 28, 28)), np.zeros((0, 4)), 5, 5) == ()
+    assert areas(()).shape == (0,)
+    with pytest.raises(InvalidInput, match=r"\[2, 4\]"):
+        paste_boxes_to_rle(np.zeros((1, 28, 28)), np.zeros((2, 4)), 5, 5)
