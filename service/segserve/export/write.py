@@ -38,6 +38,8 @@ def check_free(repository: Path, name: str, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise AlreadyExists(f"{target} exists; give --overwrite to replace it, or another --name")
+    if not target.is_dir():
+        raise InvalidInput(f"{target} is not a directory; it is not replaced")
     ours = {"config.pbtxt", "labels.txt", _VERSION}
     others = sorted(p.name for p in target.iterdir() if p.name not in ours)
     if target.is_symlink() or others:

@@ -44,7 +44,7 @@ def _conv_norm_relu6(
             in_channels, out_channels, kernel, stride, dilation=dilation, groups=groups, bias=False
         ),
         nn.BatchNorm2d(out_channels),
-        nn.ReLU6(inplace=True),
+        nn.ReLU6(),
     )
 
 

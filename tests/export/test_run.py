@@ -1,0 +1,38 @@
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from segserve.core.errors import AlreadyExists, InvalidInput  # noqa: E402  after the skip
+from segserve.export.catalogue import find_recipe  # noqa: E402  same
+from segserve.export.run import Destination, export_checkpoint  # noqa: E402  same
+
+DEMO = find_recipe("deeplabv3plus_demo")
+
+
+def test_a_checkpoint_becomes_a_model(slim_checkpoint, slim_graph, tmp_path) -> None:
+    steps: list[str] = []
+    repository = tmp_path / "repository"
+    done = export_checkpoint(DEMO, slim_checkpoint, Destination(repository, "m"), steps.append)
+    assert done.path == repository / "m"
+    assert (done.path / "1" / "model.onnx").read_bytes() == slim_graph, (
+        "the same weights give the same bytes"
+    )
+    assert done.graph_bytes == len(slim_graph)
+    assert done.comparison.max_error_std < 1e-4
+    assert [step.split()[0] for step in steps] == ["reading", "exporting", "comparing"]
+
+
+def test_the_destination_is_looked_at_first(tmp_path) -> None:
+    (tmp_path / "m").mkdir()
+    with pytest.raises(AlreadyExists):
+        export_checkpoint(DEMO, tmp_path / "none.pth", Destination(tmp_path, "m"))
+
+
+def test_nothing_is_written_for_a_checkpoint_that_does_not_fit(slim_checkpoint, tmp_path) -> None:
+    repository = tmp_path / "repository"
+    with pytest.raises(InvalidInput, match="does not fit"):
+        export_checkpoint(
+            find_recipe("deeplabv3plus_mobilenet"), slim_checkpoint, Destination(repository, "m")
+        )
+    assert not repository.exists()
