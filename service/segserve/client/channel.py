@@ -15,6 +15,8 @@ from segserve import __version__
 from segserve.client.errors import unreadable
 
 MAX_MESSAGE_BYTES = 2**31 - 1
+SEGMENT = "/segserve.v1.Segmentation/Segment"
+SEGMENT_STREAM = "/segserve.v1.Segmentation/SegmentStream"
 
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 
@@ -29,7 +31,7 @@ def channel_options() -> Options:
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 5000),
         ("grpc.max_reconnect_backoff_ms", 5000),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.primary_user_agent", f"segserve-client/{__version__}"),

@@ -1,0 +1,78 @@
+"""gRPC's failures and the stream's errors, turned into `SegserveError` in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import grpc
+
+from segserve.client.errors import SegserveError
+from segserve.core.errors import ErrorKind
+from segserve.generated.segserve.v1 import segmentation_pb2
+
+_KINDS = {
+    grpc.StatusCode.INVALID_ARGUMENT: ErrorKind.INVALID_ARGUMENT,
+    grpc.StatusCode.OUT_OF_RANGE: ErrorKind.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION: ErrorKind.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND: ErrorKind.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS: ErrorKind.ALREADY_EXISTS,
+    grpc.StatusCode.UNIMPLEMENTED: ErrorKind.UNSUPPORTED,
+    grpc.StatusCode.UNAVAILABLE: ErrorKind.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: ErrorKind.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED: ErrorKind.CANCELLED,
+}
+_WAITS = {"grpc-retry-pushback-ms": 1e-3, "retry-after-ms": 1e-3, "retry-after": 1.0}
+"""Trailers that say when to come back, and the seconds of their unit."""
+
+
+class Failure(Protocol):
+    """What the sync and the asyncio ``RpcError`` have in common."""
+
+    def code(self) -> grpc.StatusCode | None:
+        """Give the status."""
+
+    def details(self) -> str | None:
+        """Give the server's words."""
+
+    def trailing_metadata(self) -> Any:
+        """Give the trailers."""
+
+
+def from_rpc(failure: Failure) -> SegserveError:
+    """Translate a failed call.
+
+    RESOURCE_EXHAUSTED means a full queue where the server says when to come back, and a message
+    over a limit where it does not.
+    """
+    retry_after_s = _retry_after_s(failure.trailing_metadata() or ())
+    code = failure.code()
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        kind = ErrorKind.TOO_LARGE if retry_after_s is None else ErrorKind.OVERLOADED
+    else:
+        kind = _KINDS.get(code, ErrorKind.INTERNAL) if code else ErrorKind.INTERNAL
+    message = failure.details() or (code.name.lower() if code else "the call failed")
+    return SegserveError(kind, message, retry_after_s=retry_after_s)
+
+
+def _retry_after_s(trailers: Iterable[tuple[str, str | bytes]]) -> float | None:
+    """Read the hint; a negative one forbids another attempt."""
+    values = {key: value for key, value in trailers if key in _WAITS and isinstance(value, str)}
+    for key, unit_s in _WAITS.items():
+        try:
+            wait = float(values[key]) * unit_s
+        except (KeyError, ValueError):
+            continue
+        return wait if wait >= 0 else None
+    return None
+
+
+def from_stream(error: segmentation_pb2.Error) -> SegserveError:
+    """Translate the error of one image of a stream; a newer server's kind counts as internal."""
+    name = segmentation_pb2.ErrorKind.Name(error.kind) if error.kind in _KNOWN else ""
+    kind = ErrorKind.__members__.get(name.removeprefix("ERROR_KIND_"), ErrorKind.INTERNAL)
+    hint_s = error.retry_after_us / 1e6 if error.HasField("retry_after_us") else None
+    return SegserveError(kind, error.message, retry_after_s=hint_s)
+
+
+_KNOWN = frozenset(segmentation_pb2.ErrorKind.values())
