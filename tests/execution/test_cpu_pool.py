@@ -1,0 +1,125 @@
+"""The pool answers everybody, keeps to its budget, and ends work before starting more."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from segserve.core.deadline import Deadline
+from segserve.core.errors import DeadlineExceeded, ShuttingDown
+from segserve.execution.cpu_pool import CpuPool, Priority
+
+
+@pytest.fixture
+async def pool():
+    made = CpuPool(2)
+    yield made
+    await made.close()
+
+
+async def test_results_and_exceptions_come_back(pool):
+    assert await pool.run(lambda: 7, priority=Priority.RUN) == 7
+    with pytest.raises(ZeroDivisionError):
+        await pool.run(lambda: 1 / 0, priority=Priority.RUN)
+    assert pool.idle()
+
+
+async def test_never_more_at_a_time_than_tokens(pool):
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def work():
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.005)
+        with lock:
+            running -= 1
+
+    await asyncio.gather(*(pool.run(work, priority=Priority.PRE) for _ in range(12)))
+    assert most == 2
+    most = 0
+    await asyncio.gather(*(pool.run(work, priority=Priority.RUN, tokens=2) for _ in range(4)))
+    assert most == 1
+
+
+async def gated(pool):
+    """Fill the pool; gives the gate and the task."""
+    gate = threading.Event()
+    task = asyncio.create_task(pool.run(gate.wait, priority=Priority.RUN, tokens=2))
+    await asyncio.sleep(0.01)
+    return gate, task
+
+
+async def test_finishing_goes_before_running_goes_before_preparing(pool):
+    gate, blocker = await gated(pool)
+    order = []
+    tasks = [
+        asyncio.create_task(pool.run(lambda p=p: order.append(p), priority=p, tokens=2))
+        for p in (Priority.PRE, Priority.RUN, Priority.POST, Priority.PRE)
+    ]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(blocker, *tasks)
+    assert order == [Priority.POST, Priority.RUN, Priority.PRE, Priority.PRE]
+
+
+async def test_a_cancelled_waiter_gives_its_place_back(pool):
+    gate, blocker = await gated(pool)
+    ran = []
+    gone = asyncio.create_task(pool.run(lambda: ran.append(1), priority=Priority.POST, tokens=2))
+    stays = asyncio.create_task(pool.run(lambda: ran.append(2), priority=Priority.PRE))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    gate.set()
+    await asyncio.gather(blocker, stays)
+    assert ran == [2]
+    assert pool.idle()
+
+
+async def test_a_caller_cancelled_while_running_frees_its_tokens_at_the_end(pool):
+    gate, blocker = await gated(pool)
+    blocker.cancel()
+    await asyncio.gather(blocker, return_exceptions=True)
+    assert not pool.idle()
+    gate.set()
+    assert await pool.run(lambda: 3, priority=Priority.PRE, tokens=2) == 3
+
+
+async def test_an_expired_waiter_costs_nothing(pool):
+    gate, blocker = await gated(pool)
+    ran = []
+    late = asyncio.create_task(
+        pool.run(lambda: ran.append(1), priority=Priority.PRE, deadline=Deadline.after(0.01))
+    )
+    await asyncio.sleep(0.03)
+    gate.set()
+    with pytest.raises(DeadlineExceeded):
+        await late
+    await blocker
+    assert ran == []
+
+
+async def test_close_answers_waiters_and_lets_work_end():
+    pool = CpuPool(1)
+    gate, blocker = await gated(pool)
+    waiter = asyncio.create_task(pool.run(lambda: 1, priority=Priority.PRE))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.02, gate.set)
+    await pool.close()
+    with pytest.raises(ShuttingDown):
+        await waiter
+    assert await blocker is True
+    with pytest.raises(ShuttingDown):
+        await pool.run(lambda: 1, priority=Priority.PRE)
+
+
+async def test_many_small_works_from_many_tasks(pool):
+    results = await asyncio.gather(
+        *(pool.run(lambda n=n: n * n, priority=Priority(n % 3)) for n in range(500))
+    )
+    assert results == [n * n for n in range(500)]
+    assert pool.idle()
