@@ -1,0 +1,95 @@
+"""Every ending of a request is counted once and is of a kind."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from segserve.core.deadline import NO_DEADLINE, Deadline
+from segserve.core.errors import BackendFailed, DeadlineExceeded, Overloaded
+from segserve.core.messages import InferResponse, ModelRef
+from segserve.observability.metrics import Metrics
+from segserve.observability.tracing import NoTracer
+from segserve.serving.accounting import Accounts, Work
+from segserve.serving.statistics import ModelMeter
+
+
+@pytest.fixture
+def parts():
+    metrics = Metrics()
+    return SimpleNamespace(
+        ref=ModelRef("m", 1),
+        meter=ModelMeter(),
+        metrics=metrics.model("m", "1", {}),
+        all=metrics,
+    )
+
+
+def work(parts, deadline=NO_DEADLINE):
+    return Work(SimpleNamespace(parts=parts), "r1", "", deadline)
+
+
+def failures(parts):
+    lines = parts.all.counters.render().splitlines()
+    return [line for line in lines if line.startswith("nv_inference_request_failure{")]
+
+
+async def ending(value=None, error=None, delay_s=0.0):
+    await asyncio.sleep(delay_s)
+    if error is not None:
+        raise error
+    return value
+
+
+async def test_an_answer(parts):
+    answer = InferResponse(ModelRef("m", 1), {})
+    assert await Accounts(NoTracer()).answer(work(parts), ending(answer)) is answer
+    assert parts.meter.view("m", "1").inference_stats.success.count == 1
+    assert failures(parts) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "reason"),
+    [
+        (Overloaded("full"), Overloaded, "REJECTED"),
+        (BackendFailed("no"), BackendFailed, "BACKEND"),
+        (KeyError("bug"), BackendFailed, "BACKEND"),
+    ],
+)
+async def test_failures_by_reason(parts, error, raised, reason):
+    with pytest.raises(raised):
+        await Accounts(NoTracer()).answer(work(parts), ending(error=error))
+    assert len(failures(parts)) == 1
+    assert f'reason="{reason}"' in failures(parts)[0]
+    assert parts.meter.view("m", "1").inference_stats.fail.count == 1
+
+
+async def test_the_callers_deadline_ends_the_wait(parts):
+    late = work(parts, Deadline.after(0.02))
+    with pytest.raises(DeadlineExceeded):
+        await Accounts(NoTracer()).answer(late, ending(delay_s=5))
+    assert 'reason="OTHER"' in failures(parts)[0]
+
+
+async def test_a_cancelled_caller_is_counted_and_stays_cancelled(parts):
+    task = asyncio.create_task(Accounts(NoTracer()).answer(work(parts), ending(delay_s=5)))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert 'reason="CANCELED"' in failures(parts)[0]
+
+
+async def test_spans_are_told_with_the_parent(parts):
+    told = []
+
+    class Tracer(NoTracer):
+        enabled = True
+
+        def request_done(self, trace_parent, attributes, stamps, error):
+            told.append((trace_parent, attributes["model"], [p[0] for p in stamps.phases], error))
+
+    one = Work(SimpleNamespace(parts=parts), "r1", "00-a-b-01", NO_DEADLINE)
+    one.stamps.ended_now("infer", 0.01)
+    await Accounts(Tracer()).answer(one, ending(InferResponse(ModelRef("m", 1), {})))
+    assert told == [("00-a-b-01", "m", ["request", "infer"], "")]

@@ -1,0 +1,72 @@
+"""From config to ONNX Runtime's options."""
+
+import pytest
+
+from segserve.core.errors import LoadFailed
+from segserve.repository.pbtxt import parse_config
+from segserve.serving.backend_choice import onnx_options, open_backends
+
+
+def config(text):
+    return parse_config(text, source="config.pbtxt")
+
+
+def parameters(**values):
+    return "".join(
+        f'parameters {{ key: "{k}" value {{ string_value: "{v}" }} }} ' for k, v in values.items()
+    )
+
+
+def test_on_a_cpu():
+    options = onnx_options(config(parameters(intra_op_thread_count=3, enable_mem_arena=0)), 4, None)
+    assert (options.cores, options.providers, options.intra_op_threads) == (4, (), 3)
+    assert not options.enable_mem_arena
+    assert options.enable_mem_pattern
+    assert options.graph_level is None
+
+
+def test_on_a_gpu_with_the_defaults_for_changing_shapes():
+    text = (
+        parameters(gpu_mem_limit=1000, cuda_fallback="cpu") + "optimization { graph { level: 1 } }"
+    )
+    options = onnx_options(config(text), 4, 1)
+    assert options.providers == (
+        (
+            "CUDAExecutionProvider",
+            {
+                "cudnn_conv_algo_search": "HEURISTIC",
+                "arena_extend_strategy": "kSameAsRequested",
+                "gpu_mem_limit": "1000",
+                "device_id": "1",
+            },
+        ),
+    )
+    assert options.allow_cpu_fallback
+    assert options.graph_level == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (parameters(intra_op_thread_count="many"), "'intra_op_thread_count' is 'many'"),
+        (
+            'optimization { execution_accelerators { cpu_execution_accelerator { name: "tpu" } } }',
+            "names 'tpu'; known are cuda, openvino, tensorrt",
+        ),
+    ],
+)
+def test_wrong_values_are_named(text, message):
+    with pytest.raises(LoadFailed, match=message):
+        onnx_options(config(text), 2, None)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ("{ kind: KIND_GPU } , { kind: KIND_CPU }", "mixes KIND_GPU and KIND_CPU"),
+        ("{ kind: KIND_GPU gpus: [ 0, 1 ] }", r"devices \[0, 1\]"),
+    ],
+)
+def test_devices_that_cannot_be_served_together(groups, message, tmp_path):
+    with pytest.raises(LoadFailed, match=message):
+        open_backends(config(f"instance_group [ {groups} ]"), tmp_path / "model.onnx", 2)
