@@ -105,6 +105,13 @@ def test_match_fills_and_converts() -> None:
     assert torch.equal(model.weight.detach(), torch.eye(2))
 
 
+def test_a_lone_number_may_come_as_a_list_of_one() -> None:
+    model = torch.nn.BatchNorm1d(1)
+    state = model.state_dict() | {"num_batches_tracked": torch.tensor([3])}
+    match_state_dict(model, state)
+    assert model.num_batches_tracked.item() == 3
+
+
 def test_match_lists_everything_and_changes_nothing() -> None:
     model = torch.nn.BatchNorm1d(2)
     before = {k: v.clone() for k, v in model.state_dict().items()}

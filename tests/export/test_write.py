@@ -62,7 +62,7 @@ def test_nothing_is_left_when_writing_fails(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "a b", "é", "a\n"])
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "a b", "é", "a\n", "a.tmp"])
 def test_names_that_are_no_directory_of_ours(name: str) -> None:
     with pytest.raises(InvalidInput, match="model name"):
         check_name(name)

@@ -120,11 +120,16 @@ def match_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     model.load_state_dict(dict(state))
 
 
+def _is_same_scalar(got: Tensor, expected: Tensor) -> bool:
+    """Whether a lone number came as a list of one, as files older than torch 0.4 hold it."""
+    return expected.ndim == 0 and got.shape == (1,)
+
+
 def _differences(expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> Iterator[str]:
     for key, tensor in expected.items():
         if key not in got:
             yield f"missing: {key} {list(tensor.shape)}"
-        elif got[key].shape != tensor.shape:
+        elif got[key].shape != tensor.shape and not _is_same_scalar(got[key], tensor):
             yield f"shape: {key}: got {list(got[key].shape)}, expected {list(tensor.shape)}"
         elif got[key].is_complex() or got[key].is_floating_point() != tensor.is_floating_point():
             yield f"dtype: {key}: got {got[key].dtype}, expected {tensor.dtype}"

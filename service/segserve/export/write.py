@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,16 +9,17 @@ from pathlib import Path
 from segserve.core.errors import AlreadyExists, InvalidInput
 from segserve.export.config_text import config_text
 from segserve.export.recipe import ExportConfig
+from segserve.repository.names import is_model_name, is_unfinished
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _VERSION = "1"
 
 
 def check_name(name: str) -> None:
-    """Raise `InvalidInput` unless `name` can be a model's name and a directory."""
-    if not _NAME.fullmatch(name):
+    """Raise `InvalidInput` unless a server would look at a directory of that name."""
+    if not is_model_name(name) or is_unfinished(name):
         raise InvalidInput(
-            f"model name {name!r}: expected letters, digits, '.', '_' and '-', no '.' at the front"
+            f"model name {name!r}: expected letters, digits, '.', '_' and '-', no '.' at the "
+            "front, no .tmp or .partial at the end"
         )
 
 
