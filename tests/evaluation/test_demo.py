@@ -1,19 +1,12 @@
-"""The bundled model on a sample of the held-out scenes, and the program's own PNG writer."""
-
-import io
+"""The bundled model on a sample of the held-out scenes."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segserve.evaluation.demo import FIRST_SEED, GOAL_MEAN_IOU, held_out, png_bytes, table
+from segserve.evaluation.demo import FIRST_SEED, GOAL_MEAN_IOU, held_out, table
 from segserve.evaluation.semantic import ConfusionMatrix
 from segserve.scenes import CLASS_NAMES
-
-
-def test_png_is_read_back_bit_for_bit():
-    image = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png_bytes(image)))), image)
 
 
 def test_held_out_seeds_are_not_training_seeds():

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 MODEL = "deeplabv3plus_demo"
 SCENE_SEED = 20_250
@@ -47,10 +48,10 @@ def running_server(model_repository: Path, log_path: Path) -> Iterator[int]:
             log.write(rest)
 
 
-def _wait_ready(server: subprocess.Popen[str], log: object, log_path: Path) -> int:
+def _wait_ready(server: subprocess.Popen[str], log: TextIO, log_path: Path) -> int:
     port = 0
     for line in server.stderr or ():
-        print(line, end="", file=log)  # type: ignore[arg-type]  # an open text file
+        print(line, end="", file=log)
         event = json.loads(line) if line.startswith("{") else {}
         if event.get("event") == "listening" and event["protocol"] == "grpc":
             port = event["port"]

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser(command)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        chosen = parser._subparsers._group_actions[0].choices[options.command]  # type: ignore[union-attr,index,call-overload]  # noqa: SLF001  argparse has no public way to a subparser
+        chosen = parser._subparsers._group_actions[0].choices[options.command]  # type: ignore[union-attr,index]  # noqa: SLF001  argparse has no public way to a subparser
         chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return int(import_module(f"segserve.cli.{options.command}").run(options))

@@ -83,10 +83,11 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
     rng = np.random.default_rng(seed)
     print(f"drawing {plan.scenes} scenes ...", flush=True)  # noqa: T201  a person waits
     bank = SceneBank.draw(FIRST_SEED + seed * plan.scenes, plan.scenes, photographs())
-    model = find_recipe(RECIPE).build().train().to(memory_format=torch.channels_last)
+    model = find_recipe(RECIPE).build().train()
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it
     average = torch.optim.swa_utils.AveragedModel(
         model,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.average_decay),
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.average_decay),  # type: ignore[no-untyped-call]
         use_buffers=True,
     )
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=plan.weight_decay)
@@ -98,7 +99,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
         inputs = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
         loss = loss_of(model(inputs), torch.from_numpy(labels))
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         average.update_parameters(model)
         if step % 50 == 0 or step == plan.steps - 1:

@@ -28,7 +28,8 @@ def photographs() -> tuple[Bytes, ...]:
     """
     from skimage import data  # noqa: PLC0415  the train extra, opens late
 
-    return tuple(read() for read in (data.astronaut, data.rocket))
+    readers = (data.astronaut, data.rocket)
+    return tuple(np.asarray(read(), np.uint8) for read in readers)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
