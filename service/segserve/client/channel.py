@@ -17,6 +17,7 @@ from segserve.client.errors import unreadable
 MAX_MESSAGE_BYTES = 2**31 - 1
 SEGMENT = "/segserve.v1.Segmentation/Segment"
 SEGMENT_STREAM = "/segserve.v1.Segmentation/SegmentStream"
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 import grpc
 
-from segserve.client.channel import SEGMENT, SEGMENT_STREAM, channel_options, target_of
+from segserve.client.channel import (
+    HEALTH_CHECK,
+    SEGMENT,
+    SEGMENT_STREAM,
+    channel_options,
+    target_of,
+)
 from segserve.client.conversion import Job, Picture, from_response, to_request
 from segserve.client.errors import SegserveError
 from segserve.client.result import SegmentResult, StreamAnswer
@@ -22,6 +27,8 @@ from segserve.core.deadline import Deadline
 from segserve.core.errors import ErrorKind
 from segserve.core.options import DEFAULT_OPTIONS, SegmentOptions
 from segserve.generated.segserve.v1 import segmentation_pb2 as pb
+
+_NOT_CONNECTED = (ErrorKind.DEADLINE_EXCEEDED, ErrorKind.UNAVAILABLE)
 
 
 class Client:
@@ -53,6 +60,7 @@ class Client:
         self._channel = grpc.insecure_channel(target_of(addresses), options=channel_options())
         self._closed = False
         self._connected = False
+        self._health = self._channel.unary_unary(HEALTH_CHECK, bytes, bytes)
         self._segment = self._channel.unary_unary(
             SEGMENT,
             request_serializer=pb.SegmentRequest.SerializeToString,
@@ -150,18 +158,21 @@ class Client:
                 return answer
 
     def _wait_connected(self, deadline: Deadline) -> None:
-        """Wait for a connection, boundedly; the call that follows tells why there is none."""
+        """Wait for a connection, boundedly; the call that follows tells why there is none.
+
+        Waits with a health check, whose answer does not matter: gRPC's own readiness future leaves
+        a thread behind that raises when the channel is closed soon after.
+        """
         if self._closed:
             raise SegserveError(ErrorKind.CANCELLED, "the client is closed")
         if self._connected:
             return
-        ready = grpc.channel_ready_future(self._channel)
-        with suppress(grpc.FutureTimeoutError):
-            ready.result(
-                timeout=max(0.0, min(self._retry.connect_timeout_s, deadline.remaining_s()))
-            )
+        wait_s = max(0.0, min(self._retry.connect_timeout_s, deadline.remaining_s()))
+        try:
+            self._health(b"", timeout=wait_s, wait_for_ready=True)
             self._connected = True
-        ready.cancel()
+        except grpc.RpcError as failure:
+            self._connected = from_rpc(failure).kind not in _NOT_CONNECTED
 
     def close(self) -> None:
         """Cancel what runs and close the connections."""
