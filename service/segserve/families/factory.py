@@ -1,0 +1,188 @@
+"""From a model's config parameters to its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from segserve.core.errors import LoadFailed
+from segserve.core.tensor import DataType, TensorSpec
+from segserve.families.family import Family
+from segserve.families.image_half import ImageHalf
+from segserve.families.input_rule import check_keys, parse_input_rule, parse_palette
+from segserve.families.instance import COLUMNS, VALID, InstanceFamily, InstanceRule
+from segserve.families.parameter_values import ParameterReader, nearest, number
+from segserve.families.semantic import SemanticFamily, SemanticRule
+from segserve.ops.image_header import DEFAULT_MAX_PIXELS
+
+_LOGITS_RANK = 3
+_MIN_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """All that a family is built from."""
+
+    parameters: Mapping[str, str]
+    labels: tuple[str, ...]
+    outputs: tuple[TensorSpec, ...]
+    images: ImageHalf
+
+
+def build_family(
+    parameters: Mapping[str, str],
+    labels: tuple[str, ...],
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    *,
+    max_image_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Family | None:
+    """Build the family that a config names, or None when it names none.
+
+    Parameters
+    ----------
+    parameters : Mapping of str to str
+        The config's `parameters`; docs/configuration.md lists the keys.
+    labels : tuple of str
+        Line n of labels.txt; may be empty.
+    inputs, outputs : tuple of TensorSpec
+        Without the batch axis.
+    max_image_pixels : int
+        Larger images are refused before they are decoded.
+
+    Raises
+    ------
+    LoadFailed
+        Naming the parameter or tensor, got, expected, and the nearest right word.
+    """
+    name = parameters.get("family", "").strip()
+    if not name:
+        return None
+    check_keys(parameters)
+    if name not in _BUILDERS:
+        known = " | ".join(_BUILDERS)
+        raise LoadFailed(
+            f"config parameter 'family': got '{name}', expected {known}"
+            f"{nearest(name, list(_BUILDERS))}"
+        )
+    images = ImageHalf(
+        _image_spec(parameters, inputs), parse_input_rule(parameters), max_image_pixels
+    )
+    return _BUILDERS[name](_Parts(parameters, labels, outputs, images))
+
+
+def _named(key: str, wanted: str, specs: tuple[TensorSpec, ...]) -> TensorSpec:
+    names = [spec.name for spec in specs]
+    if wanted not in names:
+        raise LoadFailed(
+            f"config parameter '{key}': got '{wanted}', expected one of {names}"
+            f"{nearest(wanted, names)}"
+        )
+    return specs[names.index(wanted)]
+
+
+def _image_spec(parameters: Mapping[str, str], inputs: tuple[TensorSpec, ...]) -> TensorSpec:
+    wanted = parameters.get("image_input", "").strip()
+    others = [spec for spec in inputs if not spec.optional]
+    if wanted:
+        spec = _named("image_input", wanted, inputs)
+    elif len(others) == 1:
+        spec = others[0]
+    else:
+        raise LoadFailed(
+            f"config parameter 'image_input': say which of {[s.name for s in inputs]} is the image"
+        )
+    if any(other.name != spec.name for other in others):
+        raise LoadFailed(
+            f"a family feeds the image input '{spec.name}' alone, but the model also needs "
+            f"{[s.name for s in others if s.name != spec.name]}: serve it without the family "
+            f"parameter"
+        )
+    return spec
+
+
+def _label_ids(parts: _Parts, key: str, count: int | None) -> frozenset[int]:
+    ids = ParameterReader(parts.parameters).ids(key)
+    wrong = [i for i in ids if count is not None and i >= count]
+    if wrong:
+        raise LoadFailed(f"config parameter '{key}': got {wrong}, expected ids below {count}")
+    return frozenset(ids)
+
+
+def _semantic(parts: _Parts) -> Family:
+    spec = _logits_spec(parts)
+    count = _label_count(parts.labels, spec)
+    reader = ParameterReader(parts.parameters)
+    return SemanticFamily(
+        parts.images,
+        SemanticRule(
+            logits_output=spec.name,
+            labels=parts.labels,
+            label_count=count,
+            align_corners=reader.choice("align_corners", ("false", "true"), "false") == "true",
+            ignore_ids=_label_ids(parts, "ignore_ids", count),
+            thing_ids=_label_ids(parts, "thing_ids", count),
+            palette=parse_palette(parts.parameters),
+        ),
+    )
+
+
+def _logits_spec(parts: _Parts) -> TensorSpec:
+    wanted = parts.parameters.get("logits_output", "").strip()
+    if not wanted and len(parts.outputs) != 1:
+        raise LoadFailed(
+            f"config parameter 'logits_output': say which of "
+            f"{[s.name for s in parts.outputs]} holds the logits"
+        )
+    spec = _named("logits_output", wanted, parts.outputs) if wanted else parts.outputs[0]
+    floats = (DataType.FP32, DataType.FP16)
+    if spec.dtype not in floats or len(spec.dims) != _LOGITS_RANK:
+        raise LoadFailed(
+            f"a semantic model's logits must be TYPE_FP32 or TYPE_FP16 [C, h, w], got "
+            f"{spec.dtype.value} {list(spec.dims)} for output '{spec.name}'"
+        )
+    return spec
+
+
+def _label_count(labels: tuple[str, ...], spec: TensorSpec) -> int | None:
+    classes = spec.dims[0]
+    if 0 <= classes < _MIN_CLASSES:
+        raise LoadFailed(
+            f"output '{spec.name}' has {classes} classes, a semantic model needs 2 or more: "
+            f"export a background class too"
+        )
+    if labels and classes > 0 and len(labels) != classes:
+        raise LoadFailed(
+            f"labels.txt has {len(labels)} lines, but output '{spec.name}' has {classes} classes: "
+            f"write one line for each class, N/A where there is no name"
+        )
+    return classes if classes > 0 else len(labels) or None
+
+
+def _fraction(text: str) -> float | None:
+    value = 0.0 if text in ("0", "0.0") else number(text)
+    return value if value is not None and 0 <= value <= 1 else None
+
+
+def _instance(parts: _Parts) -> Family:
+    names = {spec.name for spec in parts.outputs}
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        raise LoadFailed(
+            f"an instance model's outputs must be {list(COLUMNS)} (and '{VALID}' where rows may "
+            f"be padding), got {sorted(names)}: {missing} missing"
+        )
+    reader = ParameterReader(parts.parameters)
+    expected = "a number in 0..1"
+    return InstanceFamily(
+        parts.images,
+        InstanceRule(
+            labels=parts.labels,
+            score_threshold=reader.read("score_threshold", _fraction, expected, 0.0),
+            mask_threshold=reader.read("mask_threshold", _fraction, expected, 0.5),
+            ignore_ids=_label_ids(parts, "ignore_ids", len(parts.labels) or None),
+        ),
+    )
+
+
+_BUILDERS: dict[str, Callable[[_Parts], Family]] = {"semantic": _semantic, "instance": _instance}

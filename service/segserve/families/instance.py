@@ -1,0 +1,193 @@
+"""Instance models: a detector's padded columns in, regions out.
+
+The network gives a fixed number K of rows: ``boxes`` [K, 4] (x1, y1, x2, y2 in pixels of the
+network's input), ``scores`` [K], ``labels`` [K], ``masks`` [K, m, m] (probabilities, box-relative)
+and, where rows are padding, ``valid`` [K].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from segserve.core.errors import BackendFailed, InvalidInput
+from segserve.core.messages import Image
+from segserve.core.options import MaskFormat, OutputSize, SegmentOptions
+from segserve.core.regions import Regions, Rle
+from segserve.core.tensor import Array, Tensors
+from segserve.families.family import Findings, Plan
+from segserve.families.image_half import ImageHalf, context_of
+from segserve.families.option_checks import check_options
+from segserve.ops.masks import areas, paste_boxes_to_rle
+
+COLUMNS = ("boxes", "scores", "labels", "masks")
+VALID = "valid"
+_MASK_FORMATS = (MaskFormat.RLE, MaskFormat.NONE)
+
+
+@dataclass(frozen=True)
+class InstanceRule:
+    """How a detector's rows become regions.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Line n of labels.txt; may be empty.
+    score_threshold : float in [0, 1]
+        Rows scoring less are never reported.
+    mask_threshold : float in [0, 1]
+        A pixel is set when its probability is not less.
+    ignore_ids : frozenset of int
+        Labels that are never reported.
+    """
+
+    labels: tuple[str, ...] = ()
+    score_threshold: float = 0.0
+    mask_threshold: float = 0.5
+    ignore_ids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class InstanceFamily:
+    """A `Family` for detectors with masks."""
+
+    images: ImageHalf
+    rule: InstanceRule
+
+    @property
+    def image_input(self) -> str:
+        """Name of the network's image input."""
+        return self.images.spec.name
+
+    @property
+    def warm_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Network sizes (height, width) to run before the model is ready."""
+        return self.images.rule.warm_shapes
+
+    def plan(self, image: Image, options: SegmentOptions) -> Plan:
+        """Read the header and check the options.
+
+        Raises
+        ------
+        InvalidInput, TooLarge, Unsupported
+            When the image or the options cannot be served.
+        """
+        check_options(options, len(self.rule.labels) or None)
+        if options.mask_format not in (None, *_MASK_FORMATS):
+            raise InvalidInput(
+                f"mask_format={options.mask_format.value} does not apply to instance models, "
+                f"whose masks may overlap: ask for rle or none"
+            )
+        if options.output_size is OutputSize.STRIDE:
+            raise InvalidInput(
+                "output_size=stride does not apply to instance models, whose masks are relative "
+                "to their boxes: leave it out"
+            )
+        return self.images.plan(image)
+
+    def preprocess(self, image: Image, plan: Plan, out: Mapping[str, Array]) -> None:
+        """Decode, resize and normalise straight into ``out[image_input]``.
+
+        Raises
+        ------
+        InvalidInput
+            When the image is broken.
+        """
+        self.images.prepare(image, plan, out[self.image_input])
+
+    def postprocess(self, outputs: Tensors, plan: Plan, options: SegmentOptions) -> Findings:
+        """Choose rows, scale boxes to the source image, paste and encode masks.
+
+        Raises
+        ------
+        BackendFailed
+            When the model's columns do not fit together.
+        """
+        rows = self._chosen(outputs, options)
+        boxes = _source_boxes(outputs["boxes"][rows], plan)
+        size = (plan.source_height_px, plan.source_width_px)
+        probabilities = outputs["masks"][rows]
+        masks = paste_boxes_to_rle(probabilities, boxes, *size, self.rule.mask_threshold)
+        pixels = areas(masks)
+        kept = np.flatnonzero(pixels >= (options.min_area_px or 0))[: options.top_k]
+        regions = _Columns(boxes, outputs["scores"][rows], outputs["labels"][rows], pixels, masks)
+        with_masks = options.mask_format is not MaskFormat.NONE
+        return Findings(regions=regions.take(kept, with_masks=with_masks))
+
+    def _chosen(self, outputs: Tensors, options: SegmentOptions) -> npt.NDArray[np.intp]:
+        """Rows that the options keep: falling score, equal scores by lower row."""
+        scores, labels = outputs["scores"], outputs["labels"]
+        _check_columns(outputs)
+        threshold = max(self.rule.score_threshold, options.score_threshold or 0.0)
+        keep = scores >= threshold
+        if VALID in outputs:
+            keep &= outputs[VALID].astype(bool)
+        if self.rule.ignore_ids:
+            keep &= ~np.isin(labels, sorted(self.rule.ignore_ids))
+        if options.label_ids is not None:
+            keep &= np.isin(labels, options.label_ids)
+        rows = np.flatnonzero(keep)
+        return rows[np.argsort(-scores[rows].astype(np.float64), kind="stable")]
+
+    def describe(self) -> Mapping[str, object]:
+        """Tell, in values that JSON has, what images and options this model takes."""
+        return {
+            "kind": "instance",
+            **self.images.describe(),
+            "label_count": len(self.rule.labels) or None,
+            "score_threshold": self.rule.score_threshold,
+            "mask_threshold": self.rule.mask_threshold,
+            "ignore_ids": sorted(self.rule.ignore_ids),
+            "mask_formats": [m.value for m in _MASK_FORMATS],
+            "output_sizes": [OutputSize.SOURCE.value],
+            "options": ["mask_format", "score_threshold", "top_k", "min_area_px", "label_ids"],
+        }
+
+
+def _check_columns(outputs: Tensors) -> None:
+    count = len(outputs["scores"])
+    expected = {"boxes": (count, 4), "scores": (count,), "labels": (count,), VALID: (count,)}
+    for name, shape in expected.items():
+        if name in outputs and outputs[name].shape != shape:
+            raise BackendFailed(
+                f"output '{name}' must be {list(shape)} as 'scores' has {count} rows, got "
+                f"{list(outputs[name].shape)}"
+            )
+    masks = outputs["masks"].shape
+    if len(masks) != 3 or masks[0] != count or 0 in masks[1:]:  # noqa: PLR2004  [K, m, m]
+        raise BackendFailed(f"output 'masks' must be [{count}, m, m], got {list(masks)}")
+
+
+def _source_boxes(boxes: Array, plan: Plan) -> npt.NDArray[np.float32]:
+    """Scale boxes from the network's pixels to the source's, and cut them at its borders."""
+    height, width = context_of(plan).placement.content
+    limits = np.array([plan.source_width_px, plan.source_height_px] * 2, dtype=np.float32)
+    scale = limits / np.array([width, height] * 2, dtype=np.float32)
+    cut: npt.NDArray[np.float32] = np.clip(boxes.astype(np.float32) * scale, 0, limits)
+    return cut
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """One image's regions before the last choice among them."""
+
+    boxes: npt.NDArray[np.float32]
+    scores: Array
+    labels: Array
+    areas: npt.NDArray[np.int64]
+    masks: tuple[Rle, ...]
+
+    def take(self, rows: npt.NDArray[np.intp], *, with_masks: bool) -> Regions:
+        """Give some rows as `Regions` of one image."""
+        return Regions(
+            boxes=self.boxes[rows],
+            scores=self.scores[rows].astype(np.float32),
+            labels=self.labels[rows].astype(np.int32),
+            areas=self.areas[rows],
+            masks=tuple(self.masks[int(i)] for i in rows) if with_masks else (),
+            image_index=np.zeros(len(rows), dtype=np.int32),
+            row_splits=np.array([0, len(rows)], dtype=np.int64),
+        )

@@ -1,0 +1,40 @@
+"""Checks of per-request options that families share."""
+
+from __future__ import annotations
+
+from segserve.core.errors import InvalidInput, Unsupported
+from segserve.core.options import Refine, SegmentOptions
+
+
+def check_options(options: SegmentOptions, label_count: int | None) -> None:
+    """Refuse options that no family can follow.
+
+    Parameters
+    ----------
+    options : SegmentOptions
+    label_count : int or None
+        Labels of the model; None when nobody has said.
+
+    Raises
+    ------
+    InvalidInput
+        On a value out of range.
+    Unsupported
+        When refinement is asked for.
+    """
+    if options.refine is Refine.DENSE_CRF:
+        raise Unsupported(
+            "refine=dense_crf is not offered by this version of the server: leave refine out, or "
+            "send refine=none"
+        )
+    score = options.score_threshold
+    if score is not None and not 0 <= score <= 1:
+        raise InvalidInput(f"score_threshold must be in [0, 1], got {score}")
+    for name in ("top_k", "min_area_px"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            raise InvalidInput(f"{name} must be 0 or more, got {value}")
+    last = "any" if label_count is None else label_count - 1
+    for label_id in options.label_ids or ():
+        if label_id < 0 or (label_count is not None and label_id >= label_count):
+            raise InvalidInput(f"label_ids must be in 0..{last}, got {label_id}")

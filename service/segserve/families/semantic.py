@@ -1,0 +1,179 @@
+"""Semantic models: logits at some stride in, a label for every pixel out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from segserve.core.errors import BackendFailed, InvalidInput
+from segserve.core.label_map import LabelMap, Segment
+from segserve.core.messages import Image
+from segserve.core.options import MaskFormat, OutputSize, SegmentOptions
+from segserve.core.tensor import Array, Tensors
+from segserve.families.family import Findings, Plan
+from segserve.families.image_half import ImageHalf, context_of
+from segserve.families.option_checks import check_options
+from segserve.ops.argmax import LabelArray, NetworkGrid, argmax, upsample_argmax, valid_count
+from segserve.ops.png import Palette, encode_label_png
+from segserve.ops.rle import LabelRuns, encode_labels, find_runs
+
+_RANK = 3
+
+
+@dataclass(frozen=True)
+class SemanticRule:
+    """How logits become labels.
+
+    Parameters
+    ----------
+    logits_output : str
+    labels : tuple of str
+        Line n of labels.txt; may be empty.
+    label_count : int or None
+        Classes of the model; None when neither the labels nor the output's dims say.
+    align_corners : bool
+        Of the up-sampling.
+    ignore_ids, thing_ids : frozenset of int
+        Never reported; reported as countable objects.
+    palette : Palette
+        Colours of the label map as PNG.
+    """
+
+    logits_output: str
+    labels: tuple[str, ...] = ()
+    label_count: int | None = None
+    align_corners: bool = False
+    ignore_ids: frozenset[int] = frozenset()
+    thing_ids: frozenset[int] = frozenset()
+    palette: Palette = ()
+
+
+@dataclass(frozen=True)
+class SemanticFamily:
+    """A `Family` for networks that give logits [C, h, w] at any stride."""
+
+    images: ImageHalf
+    rule: SemanticRule
+
+    @property
+    def image_input(self) -> str:
+        """Name of the network's image input."""
+        return self.images.spec.name
+
+    @property
+    def warm_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Network sizes (height, width) to run before the model is ready."""
+        return self.images.rule.warm_shapes
+
+    def plan(self, image: Image, options: SegmentOptions) -> Plan:
+        """Read the header and check the options.
+
+        Raises
+        ------
+        InvalidInput, TooLarge, Unsupported
+            When the image or the options cannot be served.
+        """
+        check_options(options, self.rule.label_count)
+        if options.score_threshold is not None:
+            raise InvalidInput(
+                "score_threshold does not apply to semantic models, whose labels have no score: "
+                "leave it out, or use min_area_px"
+            )
+        return self.images.plan(image)
+
+    def preprocess(self, image: Image, plan: Plan, out: Mapping[str, Array]) -> None:
+        """Decode, resize and normalise straight into ``out[image_input]``.
+
+        Raises
+        ------
+        InvalidInput
+            When the image is broken.
+        """
+        self.images.prepare(image, plan, out[self.image_input])
+
+    def postprocess(self, outputs: Tensors, plan: Plan, options: SegmentOptions) -> Findings:
+        """Up-sample and arg-max in one, then encode what was asked for.
+
+        Raises
+        ------
+        BackendFailed
+            When the model's logits are no float [C, h, w].
+        """
+        logits = outputs[self.rule.logits_output]
+        if logits.ndim != _RANK or logits.dtype.kind != "f" or 0 in logits.shape:
+            raise BackendFailed(
+                f"output '{self.rule.logits_output}' must be float logits [C, h, w], got "
+                f"{logits.dtype} {list(logits.shape)}"
+            )
+        labels = self._labels(logits, plan, options)
+        runs = find_runs(labels)
+        mask_format = options.mask_format or MaskFormat.RLE
+        height, width = labels.shape
+        return Findings(
+            label_map=LabelMap(
+                height_px=height,
+                width_px=width,
+                segments=self._segments(runs, options, with_masks=mask_format is MaskFormat.RLE),
+                labels=labels if mask_format is MaskFormat.RAW else None,
+                png=encode_label_png(labels, self.rule.palette)
+                if mask_format is MaskFormat.PNG
+                else None,
+            )
+        )
+
+    def _labels(self, logits: Array, plan: Plan, options: SegmentOptions) -> LabelArray:
+        placement = context_of(plan).placement
+        grid = NetworkGrid(*placement.network, *placement.content)
+        if options.output_size is OutputSize.STRIDE:
+            _, rows, columns = logits.shape
+            height = valid_count(rows, grid.height_px, grid.valid_height_px)
+            width = valid_count(columns, grid.width_px, grid.valid_width_px)
+            return argmax(logits, height, width)
+        return upsample_argmax(
+            logits,
+            plan.source_height_px,
+            plan.source_width_px,
+            grid=grid,
+            align_corners=self.rule.align_corners,
+        )
+
+    def _segments(
+        self, runs: LabelRuns, options: SegmentOptions, *, with_masks: bool
+    ) -> tuple[Segment, ...]:
+        """Rows of the labels that the options keep: falling area, equal areas by lower id."""
+        areas = runs.areas
+        present = np.flatnonzero(areas >= max(1, options.min_area_px or 0))
+        wanted = None if options.label_ids is None else set(options.label_ids)
+        kept = [
+            int(i)
+            for i in present[np.argsort(-areas[present], kind="stable")]
+            if i not in self.rule.ignore_ids and (wanted is None or i in wanted)
+        ][: options.top_k]
+        masks = encode_labels(runs, kept) if with_masks else (None,) * len(kept)
+        return tuple(
+            Segment(
+                segment_id=i,
+                label_id=i,
+                area=int(areas[i]),
+                is_thing=i in self.rule.thing_ids,
+                mask=mask,
+            )
+            for i, mask in zip(kept, masks, strict=True)
+        )
+
+    def describe(self) -> Mapping[str, object]:
+        """Tell, in values that JSON has, what images and options this model takes."""
+        rule = self.rule
+        return {
+            "kind": "semantic",
+            **self.images.describe(),
+            "logits_output": rule.logits_output,
+            "label_count": rule.label_count,
+            "ignore_ids": sorted(rule.ignore_ids),
+            "thing_ids": sorted(rule.thing_ids),
+            "mask_formats": [m.value for m in MaskFormat],
+            "output_sizes": [o.value for o in OutputSize],
+            "options": ["mask_format", "top_k", "min_area_px", "label_ids", "output_size"],
+        }
