@@ -6,16 +6,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from typing import TypeVar
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import BackendFailed, DeadlineExceeded, ErrorKind, ServiceError
-from segserve.core.messages import InferResponse, SegmentResponse, Timings
+from segserve.core.messages import Timings
 from segserve.observability.tracing import Stamps, Tracer
+from segserve.serving.job import Answer
 from segserve.serving.served_model import ServedModel
 
 log = logging.getLogger(__name__)
-Answer = TypeVar("Answer", InferResponse, SegmentResponse)
 
 _FAILURE_REASONS = {
     ErrorKind.OVERLOADED: "REJECTED",

@@ -9,6 +9,7 @@ from segserve.core.errors import LoadFailed
 from segserve.execution.backend import Backend
 from segserve.execution.onnx import OnnxBackend, OnnxOptions
 from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
+from segserve.serving.limits import whole_number
 
 _CUDA = "CUDAExecutionProvider"
 _PROVIDERS = {
@@ -111,18 +112,8 @@ def onnx_options(config: ModelConfig, cores: int, device_id: int | None) -> Onnx
         allow_cpu_fallback=given.get("cuda_fallback") == "cpu",
         device_id=device_id or 0,
         graph_level=graph.level if graph else None,
-        intra_op_threads=_number(config, "intra_op_thread_count", 0),
-        enable_mem_arena=bool(_number(config, "enable_mem_arena", 1)),
-        enable_mem_pattern=bool(_number(config, "enable_mem_pattern", 1)),
+        intra_op_threads=whole_number(config, "intra_op_thread_count", 0),
+        enable_mem_arena=bool(whole_number(config, "enable_mem_arena", 1)),
+        enable_mem_pattern=bool(whole_number(config, "enable_mem_pattern", 1)),
         config_entries={k: v for k, v in given.items() if k.startswith("session.")},
     )
-
-
-def _number(config: ModelConfig, key: str, default: int) -> int:
-    text = config.parameters.get(key, str(default))
-    try:
-        return int(text)
-    except ValueError:
-        raise LoadFailed(
-            f"model '{config.name}': parameter '{key}' is '{text}'; expected a whole number"
-        ) from None

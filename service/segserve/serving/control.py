@@ -14,6 +14,7 @@ from segserve.serving.loader import Loader
 from segserve.serving.registry import Registry
 
 log = logging.getLogger(__name__)
+_GONE = ""  # in place of a fingerprint: the model is not there
 
 
 @dataclass(frozen=True)
@@ -190,18 +191,19 @@ class ModelControl:
                 log.exception("repository_poll_failed", extra={"error": str(error)})
 
     async def _poll_once(self, pending: dict[str, str]) -> dict[str, str]:
+        """Act on what this look and the one before agree on; gives what is new in this one."""
         now = await asyncio.to_thread(self._store.snapshot)
         before = self._seen.models if self._seen else {}
         changed = {n: f for n, f in now.models.items() if before.get(n) != f}
-        stable = {n: f for n, f in changed.items() if pending.get(n) == f}
-        gone = [name for name in before if name not in now.models]
-        for name in gone:
+        changed |= {name: _GONE for name in before if name not in now.models}
+        settled = {n: f for n, f in changed.items() if pending.get(n) == f}
+        after = {n: f for n, f in {**before, **settled}.items() if f != _GONE}
+        self._seen = RepositorySnapshot(models=after, refused=now.refused)
+        for name in [n for n, f in settled.items() if f == _GONE]:
             await self._unload(name)
             self._registry.forget(name)
-        settled = {n: f for n, f in before.items() if n in now.models and n not in stable}
-        self._seen = RepositorySnapshot(models={**settled, **stable}, refused=now.refused)
-        await asyncio.gather(*(self._load_quietly(name) for name in stable))
-        return {n: f for n, f in changed.items() if n not in stable}
+        await asyncio.gather(*(self._load_quietly(n) for n in settled if n in after))
+        return {n: f for n, f in changed.items() if n not in settled}
 
     async def close(self) -> None:
         """Stop polling, and remove what load requests brought."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from segserve.core.errors import InvalidInput, ShuttingDown
 from segserve.core.messages import (
@@ -19,6 +20,7 @@ from segserve.repository.model_config import ModelConfig
 from segserve.scheduling.admission import Admission
 from segserve.serving.accounting import Accounts, Work
 from segserve.serving.control import ModelControl
+from segserve.serving.job import Answer, Job
 from segserve.serving.registry import Registry
 from segserve.serving.views import (
     ModelIndexEntry,
@@ -79,19 +81,23 @@ class Engine:
         """
         self._check_running()
         with self._registry.acquire(request.model) as served:
-            cost_bytes = 2 * sum(array.nbytes for array in request.inputs.values())
-            with self._admission.permit(cost_bytes):
-                work = Work(served, request.id, request.trace_parent, request.deadline)
-                return await self._accounts.answer(work, served.infer(request, work.stamps))
+            work = Work(served, request.id, request.trace_parent, request.deadline)
+            running = self._run(partial(served.infer_job, request), work)
+            return await self._accounts.answer(work, running)
 
     async def segment(self, request: SegmentRequest) -> SegmentResponse:
         """Answer one image. Raises as `infer`."""
         self._check_running()
         with self._registry.acquire(request.model) as served:
-            plan = served.plan(request)
-            with self._admission.permit(plan.decoded_bytes):
-                work = Work(served, request.id, request.trace_parent, request.deadline)
-                return await self._accounts.answer(work, served.segment(request, work.stamps, plan))
+            work = Work(served, request.id, request.trace_parent, request.deadline)
+            running = self._run(partial(served.segment_job, request), work)
+            return await self._accounts.answer(work, running)
+
+    async def _run(self, look: Callable[[], Job[Answer]], work: Work) -> Answer:
+        """Look at a request, admit it, and run it."""
+        job = look()
+        with self._admission.permit(job.cost_bytes):
+            return await job.start(work.stamps)
 
     def _check_running(self) -> None:
         if self._stopped:

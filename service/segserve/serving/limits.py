@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segserve.core.errors import LoadFailed
 from segserve.repository.model_config import (
     DynamicBatching,
     InstanceKind,
@@ -39,7 +40,7 @@ def batch_limits(config: ModelConfig, *, cores: int, on_cpu: bool) -> policy.Bat
         max_queue_delay_s=settings.max_queue_delay_microseconds * 1e-6,
         preserve_ordering=settings.preserve_ordering,
         spread=on_cpu,
-        max_buckets=int(config.parameters.get("max_exact_buckets", _DEFAULT_MAX_BUCKETS)),
+        max_buckets=whole_number(config, "max_exact_buckets", _DEFAULT_MAX_BUCKETS),
         priority_levels=settings.priority_levels,
         default_priority=settings.default_priority_level,
         default_policy=_queue_policy(settings.default_queue_policy),
@@ -47,6 +48,23 @@ def batch_limits(config: ModelConfig, *, cores: int, on_cpu: bool) -> policy.Bat
             level: _queue_policy(given) for level, given in settings.priority_queue_policy.items()
         },
     )
+
+
+def whole_number(config: ModelConfig, key: str, default: int) -> int:
+    """Read a whole number from the config's parameters.
+
+    Raises
+    ------
+    LoadFailed
+        When the parameter is something else.
+    """
+    text = config.parameters.get(key, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise LoadFailed(
+            f"model '{config.name}': parameter '{key}' is '{text}'; expected a whole number"
+        ) from None
 
 
 def instance_count(config: ModelConfig, *, cores: int, on_cpu: bool) -> int:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import sha256
 
 from segserve.core.errors import ServiceError, Unsupported
 from segserve.core.messages import (
-    EncodedImage,
-    Image,
     InferRequest,
     InferResponse,
     ModelRef,
-    RawImage,
     SegmentRequest,
     SegmentResponse,
     Timings,
@@ -25,7 +20,7 @@ from segserve.core.options import MaskFormat
 from segserve.core.tensor import Array, TensorSpec
 from segserve.execution.cpu_pool import CpuPool, Priority
 from segserve.execution.instances import Instances
-from segserve.families.family import Family, Findings, Plan
+from segserve.families.family import Family, Plan
 from segserve.observability.metrics import ModelMetrics
 from segserve.observability.tracing import Stamps
 from segserve.repository.model_config import ModelConfig
@@ -33,7 +28,9 @@ from segserve.scheduling.batch import stack
 from segserve.scheduling.batcher import Batcher, BatchResult, Item
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
+from segserve.serving.image_steps import finish_image, prepare_image
 from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
+from segserve.serving.job import Job
 from segserve.serving.region_ids import region_ids
 from segserve.serving.request_checks import check_inputs, check_outputs
 from segserve.serving.statistics import ModelMeter
@@ -73,14 +70,6 @@ class ServedParts:
     meter: ModelMeter
 
 
-def _image_bytes(image: Image) -> bytes | memoryview:
-    match image:
-        case EncodedImage(data):
-            return data
-        case RawImage(pixels):
-            return pixels.tobytes()
-
-
 class ServedModel:
     """Runs requests of one model version through decode, batch, model and masks."""
 
@@ -88,20 +77,30 @@ class ServedModel:
         self.parts = parts
         self._batched = parts.config.max_batch_size > 0
 
-    async def infer(self, request: InferRequest, stamps: Stamps) -> InferResponse:
-        """Answer a tensor request, or one that carries encoded images.
+    def infer_job(self, request: InferRequest) -> Job[InferResponse]:
+        """Look at a tensor request, or one that carries encoded images; nothing runs yet.
 
         Raises
         ------
-        ServiceError
-            Whatever went wrong, by kind.
+        InvalidInput
+            When inputs, requested outputs or an image's header are wrong.
         """
         family = self.parts.family
         if family is not None and carries_images(request, family.image_input):
-            return await self._infer_images(request, family, stamps)
-        parts = self.parts
-        rows = check_inputs(request, parts.inputs, max_batch_size=parts.config.max_batch_size)
-        names = check_outputs(request, [spec.name for spec in parts.outputs])
+            images = to_segment_requests(request, family.image_input)
+            plans = [self._plan(image) for image in images]
+            cost_bytes = sum(plan.decoded_bytes for plan in plans)
+            return Job(cost_bytes, partial(self._infer_images, request, images, plans))
+        rows = check_inputs(
+            request, self.parts.inputs, max_batch_size=self.parts.config.max_batch_size
+        )
+        names = check_outputs(request, [spec.name for spec in self.parts.outputs])
+        cost_bytes = 2 * sum(_content_bytes(array) for array in request.inputs.values())
+        return Job(cost_bytes, partial(self._infer, request, rows, names))
+
+    async def _infer(
+        self, request: InferRequest, rows: int, names: Sequence[str], stamps: Stamps
+    ) -> InferResponse:
         results = await self._submit_rows(request, rows)
         outputs: dict[str, Array] = {}
         for name in names:
@@ -110,7 +109,7 @@ class ServedModel:
         timings = _slowest(results)
         stamps.batch_ended_now(timings)
         return InferResponse(
-            model=parts.ref,
+            model=self.parts.ref,
             outputs=outputs,
             id=request.id,
             timings=timings,
@@ -136,11 +135,17 @@ class ServedModel:
         return await _all(self.parts.batcher, items)
 
     async def _infer_images(
-        self, request: InferRequest, family: Family, stamps: Stamps
+        self,
+        request: InferRequest,
+        images: Sequence[SegmentRequest],
+        plans: Sequence[Plan],
+        stamps: Stamps,
     ) -> InferResponse:
-        images = to_segment_requests(request, family.image_input)
         mask_format = request.options.mask_format or MaskFormat.RLE
-        tasks = [asyncio.ensure_future(self.segment(image, stamps)) for image in images]
+        tasks = [
+            asyncio.ensure_future(self._segment(image, plan, stamps))
+            for image, plan in zip(images, plans, strict=True)
+        ]
         try:
             answers = await asyncio.gather(*tasks)
         finally:
@@ -156,8 +161,8 @@ class ServedModel:
             batch_size=max(answer.batch_size for answer in answers),
         )
 
-    def plan(self, request: SegmentRequest) -> Plan:
-        """Look at an image's header: what it will cost and which bucket it goes to.
+    def segment_job(self, request: SegmentRequest) -> Job[SegmentResponse]:
+        """Look at an image's header and the options; nothing runs yet.
 
         Raises
         ------
@@ -166,6 +171,13 @@ class ServedModel:
         InvalidInput
             When the image's header or the options are wrong.
         """
+        plan = self._plan(request)
+        return Job(plan.decoded_bytes, partial(self._segment, request, plan))
+
+    def _plan(self, request: SegmentRequest) -> Plan:
+        return self._family().plan(request.image, request.options)
+
+    def _family(self) -> Family:
         family = self.parts.family
         if family is None:
             raise Unsupported(
@@ -173,27 +185,16 @@ class ServedModel:
                 f'`family` parameter, e.g. parameters {{ key: "family" value {{ string_value: '
                 f'"semantic" }} }}'
             )
-        return family.plan(request.image, request.options)
+        return family
 
-    async def segment(
-        self, request: SegmentRequest, stamps: Stamps, plan: Plan | None = None
+    async def _segment(
+        self, request: SegmentRequest, plan: Plan, stamps: Stamps
     ) -> SegmentResponse:
-        """Answer an image request.
-
-        Raises
-        ------
-        ServiceError
-            Whatever went wrong, by kind.
-        """
-        parts = self.parts
-        family = parts.family
-        plan = plan or self.plan(request)
-        if family is None:  # plan() has raised
-            raise Unsupported("the model takes tensors only")
+        parts, family = self.parts, self._family()
         parts.metrics.padded(plan.padding_ratio)
         async with parts.prepared.row(request.deadline):
             rows = parts.slabs.row(plan.inputs_shapes)
-            prepare = partial(_prepare, family, request.image, plan, rows)
+            prepare = partial(prepare_image, family, request.image, plan, rows)
             digest, decode_s = await parts.pool.run(
                 prepare, priority=Priority.PRE, deadline=request.deadline
             )
@@ -208,7 +209,7 @@ class ServedModel:
             result = await parts.batcher.submit(item)
         timings = replace(_slowest([result]), decode_s=decode_s)
         stamps.batch_ended_now(timings)
-        finish = partial(_finish, family, result, plan, request)
+        finish = partial(finish_image, family, result.outputs, plan, request.options)
         findings, post_s = await parts.pool.run(
             finish, priority=Priority.POST, deadline=request.deadline
         )
@@ -237,6 +238,11 @@ class ServedModel:
         await self.parts.instances.close()
 
 
+def _content_bytes(array: Array) -> int:
+    """Bytes of an array's elements, of BYTES elements too."""
+    return sum(map(len, array.flat)) if array.dtype == object else array.nbytes
+
+
 async def _all(batcher: Batcher, items: Sequence[Item]) -> Sequence[BatchResult]:
     """Submit the items of one request; when one fails, the rest leave the queue."""
     if len(items) == 1:
@@ -247,21 +253,6 @@ async def _all(batcher: Batcher, items: Sequence[Item]) -> Sequence[BatchResult]
     finally:
         for task in tasks:
             task.cancel()
-
-
-def _prepare(family: Family, image: Image, plan: Plan, rows: dict[str, Array]) -> tuple[str, float]:
-    start_s = time.perf_counter()
-    family.preprocess(image, plan, rows)
-    digest = "sha256:" + sha256(_image_bytes(image)).hexdigest()
-    return digest, time.perf_counter() - start_s
-
-
-def _finish(
-    family: Family, result: BatchResult, plan: Plan, request: SegmentRequest
-) -> tuple[Findings, float]:
-    start_s = time.perf_counter()
-    findings = family.postprocess(result.outputs, plan, request.options)
-    return findings, time.perf_counter() - start_s
 
 
 def _slowest(results: Sequence[BatchResult]) -> Timings:

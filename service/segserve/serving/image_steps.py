@@ -1,0 +1,36 @@
+"""What one image's request does on a CPU thread, before the model and after it."""
+
+from __future__ import annotations
+
+import time
+from hashlib import sha256
+
+from segserve.core.messages import EncodedImage, Image, RawImage
+from segserve.core.options import SegmentOptions
+from segserve.core.tensor import Array, Tensors
+from segserve.families.family import Family, Findings, Plan
+
+
+def _image_bytes(image: Image) -> bytes | memoryview:
+    match image:
+        case EncodedImage(data):
+            return data
+        case RawImage(pixels):
+            return pixels.tobytes()
+
+
+def prepare_image(
+    family: Family, image: Image, plan: Plan, rows: dict[str, Array]
+) -> tuple[str, float]:
+    start_s = time.perf_counter()
+    family.preprocess(image, plan, rows)
+    digest = "sha256:" + sha256(_image_bytes(image)).hexdigest()
+    return digest, time.perf_counter() - start_s
+
+
+def finish_image(
+    family: Family, outputs: Tensors, plan: Plan, options: SegmentOptions
+) -> tuple[Findings, float]:
+    start_s = time.perf_counter()
+    findings = family.postprocess(outputs, plan, options)
+    return findings, time.perf_counter() - start_s
