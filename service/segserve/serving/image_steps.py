@@ -22,6 +22,7 @@ def _image_bytes(image: Image) -> bytes | memoryview:
 def prepare_image(
     family: Family, image: Image, plan: Plan, rows: dict[str, Array]
 ) -> tuple[str, float]:
+    """Decode, resize and normalise into `rows`; gives the image's digest and the seconds taken."""
     start_s = time.perf_counter()
     family.preprocess(image, plan, rows)
     digest = "sha256:" + sha256(_image_bytes(image)).hexdigest()
@@ -31,6 +32,7 @@ def prepare_image(
 def finish_image(
     family: Family, outputs: Tensors, plan: Plan, options: SegmentOptions
 ) -> tuple[Findings, float]:
+    """Turn one image's outputs into regions or a map; gives them and the seconds taken."""
     start_s = time.perf_counter()
     findings = family.postprocess(outputs, plan, options)
     return findings, time.perf_counter() - start_s
