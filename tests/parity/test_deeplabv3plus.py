@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
@@ -88,6 +89,28 @@ def test_eager(case) -> None:
     for probe, got in outputs.items():
         check(chosen, probe, got)
     check_labels(chosen, labels)
+
+
+@pytest.mark.parity
+def test_what_a_shape_policy_costs(case) -> None:
+    """Prints the table of docs/models.md."""
+    chosen, recipe, model, image = case
+    height, width = chosen.image.shape[:2]
+    kept = {}
+    for size in ((384, 512), (512, 512)):
+        padded = np.zeros((1, 3, *size), np.float32)
+        padded[:, :, :height, :width] = image
+        resized = Image.fromarray(chosen.image).resize(size[::-1], Image.Resampling.BILINEAR)
+        inputs = {
+            "pad": (padded, size),
+            "resize": (normalised(np.asarray(resized), recipe.config().parameters), (375, 500)),
+        }
+        for policy, (x, target) in inputs.items():
+            with torch.inference_mode():
+                _, labels = labels_of(model(torch.from_numpy(x)).numpy(), target)
+            kept[policy, size] = float(np.mean(labels[:height, :width] == chosen.labels))
+            print(f"{chosen.folder.name} {policy} {size}: {kept[policy, size]:.1%}")
+    assert max(kept.values()) < MIN_AGREEMENT, "then `exact` would be needless"
 
 
 def test_onnx(case) -> None:

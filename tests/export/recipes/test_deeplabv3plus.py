@@ -40,3 +40,20 @@ def test_build_gives_the_stride_and_the_classes(name: str, stride: int) -> None:
         image = torch.zeros(1, 3, 65, 65)
         assert model(image).shape == (1, len(recipe.config().labels), 16, 16)
         assert model.backbone(image)[1].shape[-1] == -(-16 // (stride // 4))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_the_documented_sizes_are_those_of_the_networks(recipe, repo_root) -> None:
+    torch = pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        model = recipe.build()
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            model(torch.zeros(1, 3, 375, 500))
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    alias = f" `{recipe.aliases[0]}`" if recipe.aliases else ""
+    row = (
+        f"| `{recipe.name}` |{alias} | {parameters:.2f} M | {counter.get_total_flops() / 1e9:.1f} |"
+    )
+    assert row in (repo_root / "docs" / "models.md").read_text().splitlines()
