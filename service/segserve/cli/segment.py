@@ -1,0 +1,219 @@
+"""``segserve segment``: images to a running server, what it found to standard output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segserve.cli.segment_report import json_document, text_report
+from segserve.core.errors import ErrorKind, ServiceError
+from segserve.core.options import MaskFormat, OutputSize, Refine, SegmentOptions
+
+if TYPE_CHECKING:
+    from segserve.client import Client, SegmentResult
+
+_IN_FLIGHT = 4
+_CONNECT_TIMEOUT_S = 2.0
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command; it has no threshold or top-k of its own."""
+    parser = subparsers.add_parser(
+        "segment",
+        help="send images to a running server and print what it found",
+        description="Send images to a running server and print what it found. What is not set is "
+        "as the model's config says.",
+    )
+    add = parser.add_argument
+    add("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG or WebP file")
+    add("--model", required=True, metavar="NAME", help="the model's name")
+    add("--model-version", type=_at_least(1), metavar="N", help="default: the newest served")
+    add("--server", default="localhost:8001", metavar="HOST:PORT", help="default: %(default)s")
+    add("--json", action="store_true", help="one JSON object per image and line, nothing else")
+    add("--overlay", type=Path, metavar="OUT.png", help="draw masks; several images: OUT_1.png ...")
+    add("--score-threshold", type=_score, metavar="T", help="drop instances that score less")
+    add("--top-k", type=_at_least(0), metavar="K", help="keep the best instances or largest labels")
+    add("--min-area", type=_at_least(0), metavar="N", help="drop masks with fewer pixels")
+    add("--labels", type=_labels, metavar="A,B", help="keep these label names or ids alone")
+    add("--mask-format", type=MaskFormat, metavar=_choices(MaskFormat), help="default: rle")
+    add("--refine", type=Refine, metavar=_choices(Refine), help="sharpen the map's borders")
+    add("--output-size", type=OutputSize, metavar=_choices(OutputSize), help="default: source")
+    add("--timeout", type=_seconds, default=300.0, metavar="S", help="for one image (300 s)")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def _choices(values: type[MaskFormat] | type[Refine] | type[OutputSize]) -> str:
+    return "|".join(str(value.value) for value in values)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} on")
+        return int(text)
+
+    return number
+
+
+def _score(text: str) -> float:
+    value = _float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not in 0 to 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = _float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds above 0")
+    return value
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    labels = tuple(label.strip() for label in text.split(",") if label.strip())
+    if not labels:
+        raise argparse.ArgumentTypeError("give label names or ids, separated by commas")
+    return labels
+
+
+def run(options: argparse.Namespace) -> int:
+    """Segment all images.
+
+    Returns
+    -------
+    int
+        0; 1 when an image failed, with the reason as the last line on standard error; 2 for an
+        address that is none.
+    """
+    from segserve.client import Client, RetryPolicy, SegserveError
+
+    _check_together(options)
+    retry = RetryPolicy(connect_timeout_s=_CONNECT_TIMEOUT_S)
+    try:
+        client = Client(options.server.split(","), timeout_s=options.timeout, retry=retry)
+    except SegserveError as error:
+        _complain(error.message)
+        return 2
+    with client:
+        return _segment_all(client, options)
+
+
+def _check_together(options: argparse.Namespace) -> None:
+    if options.overlay and options.mask_format is MaskFormat.NONE:
+        options.usage_error("--overlay needs masks: leave out --mask-format none")
+    if options.top_k is not None and _label_names(options):
+        options.usage_error("--top-k counts before label names are picked: give --labels as ids")
+
+
+def _segment_all(client: Client, options: argparse.Namespace) -> int:
+    code = 0
+    for number, (path, answer) in enumerate(_answers(client, options), 1):
+        _progress(number, len(options.images))
+        try:
+            result = _picked(answer(), options)
+            overlay = _write_overlay(path, result, options, number)
+        except ServiceError as error:
+            code = 1
+            _complain(f"{path}: {error.message}")
+            if error.kind is ErrorKind.UNAVAILABLE and error.retry_after_s is None:
+                break
+            continue
+        if options.json:
+            print(json.dumps(json_document(path, result), separators=(",", ":")), flush=True)
+        else:
+            print(text_report(path, result, overlay), flush=True)
+    return code
+
+
+def _answers(
+    client: Client, options: argparse.Namespace
+) -> Iterator[tuple[Path, Callable[[], SegmentResult]]]:
+    """Send a few images at a time; gives them in order, each with the wait for its answer."""
+    wanted = SegmentOptions(
+        mask_format=options.mask_format,
+        score_threshold=options.score_threshold,
+        top_k=options.top_k,
+        min_area_px=options.min_area,
+        label_ids=None if _label_names(options) else _label_ids(options),
+        refine=options.refine,
+        output_size=options.output_size,
+    )
+
+    def segment(path: Path) -> SegmentResult:
+        return client.segment(path, options.model, wanted, version=options.model_version)
+
+    paths = iter(options.images)
+    with ThreadPoolExecutor(_IN_FLIGHT) as threads:
+        sent: list[tuple[Path, Future[SegmentResult]]] = []
+        try:
+            for path in paths:
+                sent.append((path, threads.submit(segment, path)))
+                if len(sent) == _IN_FLIGHT:
+                    first, future = sent.pop(0)
+                    yield first, future.result
+            for first, future in sent:
+                yield first, future.result
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _label_names(options: argparse.Namespace) -> bool:
+    return options.labels is not None and not all(label.isdecimal() for label in options.labels)
+
+
+def _label_ids(options: argparse.Namespace) -> tuple[int, ...] | None:
+    return None if options.labels is None else tuple(map(int, options.labels))
+
+
+def _picked(result: SegmentResult, options: argparse.Namespace) -> SegmentResult:
+    """Keep the labels asked for by name, which the server knows by id alone."""
+    from dataclasses import replace
+
+    if not _label_names(options):
+        return result
+    wanted = set(options.labels)
+    regions = tuple(r for r in result.regions if {r.label, str(r.label_id)} & wanted)
+    segments = tuple(s for s in result.segments if {s.label, str(s.label_id)} & wanted)
+    return replace(result, regions=regions, segments=segments)
+
+
+def _write_overlay(
+    path: Path, result: SegmentResult, options: argparse.Namespace, number: int
+) -> Path | None:
+    if options.overlay is None:
+        return None
+    from segserve.cli.overlay import draw_overlay
+
+    out: Path = options.overlay
+    if out.is_dir() or not out.suffix:
+        out = (
+            out / f"{path.stem}_{number}.png"
+            if len(options.images) > 1
+            else out / f"{path.stem}.png"
+        )
+    elif len(options.images) > 1:
+        out = out.with_stem(f"{out.stem}_{number}")
+    draw_overlay(path, result, out)
+    return out
+
+
+def _progress(number: int, total: int) -> None:
+    if total > 1 and sys.stderr.isatty():
+        end = "\r" if number < total else "\r\033[K"
+        print(f"image {number} of {total}", end=end, file=sys.stderr, flush=True)
+
+
+def _complain(reason: str) -> None:
+    print(f"segserve segment: {' '.join(reason.split())}", file=sys.stderr, flush=True)
