@@ -46,7 +46,7 @@ KEYS = (
 """Every parameter that families read."""
 
 _DEFAULT_MAX_EXACT_BUCKETS = 64
-_SURELY_MEANT = 0.85
+_SURELY_MEANT = 0.8
 
 _PadValue = tuple[float, float, float] | str
 _MEAN: _PadValue = "mean"

@@ -1,0 +1,172 @@
+"""From encoded bytes to the network's input."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segserve.core.errors import InvalidInput, LoadFailed, TooLarge
+from segserve.core.messages import EncodedImage, RawImage
+from segserve.core.options import DEFAULT_OPTIONS
+from segserve.core.tensor import DataType, TensorSpec
+from segserve.families.image_half import ImageHalf, context_of
+from segserve.families.input_rule import parse_input_rule
+from segserve.families.shapes import Placement
+
+IMAGENET = {"scale": "1/255", "mean": "0.485,0.456,0.406", "std": "0.229,0.224,0.225"}
+PAD = {"resize": "longest_side:320", "shape_policy": "pad", "buckets": "240x320,320x240,320x320"}
+
+
+def half(dims=(3, -1, -1), limit: int = 10**6, **parameters: str) -> ImageHalf:
+    spec = TensorSpec("image", DataType.FP32, dims)
+    return ImageHalf(spec, parse_input_rule(parameters), limit)
+
+
+def prepared(images: ImageHalf, image) -> np.ndarray:
+    plan = images.plan(image)
+    out = np.full(plan.inputs_shapes["image"], np.nan, np.float32)
+    images.prepare(image, plan, out)
+    return out
+
+
+def pixels_of(image: EncodedImage) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(image.data)).convert("RGB"))
+
+
+def test_plan_of_the_exact_rule(photo) -> None:
+    plan = half().plan(photo(40, 60))
+    assert (plan.source_height_px, plan.source_width_px) == (40, 60)
+    assert plan.inputs_shapes == {"image": (3, 40, 60)}
+    assert plan.bucket == (40, 60)
+    assert plan.decoded_bytes == 7200
+    assert plan.padding_ratio == 0
+
+
+def test_plan_of_a_padded_bucket(photo) -> None:
+    plan = half(**PAD).plan(photo(40, 60))
+    assert plan.inputs_shapes == {"image": (3, 240, 320)}
+    assert context_of(plan).placement == Placement((240, 320), (213, 320))
+    assert plan.padding_ratio == pytest.approx(1 - 213 / 240)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_exact_equals_the_official_formula_bit_for_bit(photo, kind: str) -> None:
+    image = photo(40, 60, kind)
+    scaled = pixels_of(image).astype(np.float32) / np.float32(255)
+    mean = np.array([0.485, 0.456, 0.406], np.float32)
+    std = np.array([0.229, 0.224, 0.225], np.float32)
+    want = ((scaled - mean) / std).transpose(2, 0, 1)
+    np.testing.assert_array_equal(prepared(half(**IMAGENET), image), want)
+
+
+def test_pillow_resize_is_pillows(photo) -> None:
+    image = photo(40, 60)
+    want = np.asarray(Image.fromarray(pixels_of(image)).resize((30, 20), Image.Resampling.BILINEAR))
+    got = prepared(half(resize="longest_side:30"), image)
+    np.testing.assert_array_equal(got, want.transpose(2, 0, 1).astype(np.float32))
+
+
+@pytest.mark.parametrize("interpolation", ["pillow_bilinear", "fast_bilinear"])
+def test_every_pixel_of_the_row_is_written(photo, interpolation: str) -> None:
+    out = prepared(half(**PAD, **IMAGENET, interpolation=interpolation), photo(40, 60))
+    assert np.isfinite(out).all()
+    assert (out[:, 213:] == 0).all()
+    assert (out[:, :213] != 0).mean() > 0.99
+
+
+def test_raw_pixels_are_like_a_png(photo) -> None:
+    image = photo(40, 60)
+    raw = RawImage(pixels_of(image))
+    np.testing.assert_array_equal(prepared(half(**PAD), raw), prepared(half(**PAD), image))
+
+
+def test_orientation_swaps_the_sides(photo) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    out = io.BytesIO()
+    Image.fromarray(pixels_of(photo(40, 60))).save(out, "PNG", exif=exif)
+    plan = half().plan(EncodedImage(out.getvalue()))
+    assert (plan.source_height_px, plan.source_width_px) == (60, 40)
+    assert prepared(half(), EncodedImage(out.getvalue())).shape == (3, 60, 40)
+
+
+def test_large_jpegs_are_decoded_smaller_under_fast_rules_alone(photo, monkeypatch) -> None:
+    seen = []
+
+    def spy(data, *, min_size_px, max_pixels, header):
+        seen.append(min_size_px)
+        return np.zeros((640, 640, 3), np.uint8)
+
+    monkeypatch.setattr("segserve.families.image_half.decode", spy)
+    image = photo(640, 640, "JPEG")
+    for rule in (
+        {},
+        {"resize": "longest_side:320"},
+        {"interpolation": "fast_bilinear"},
+        {"interpolation": "fast_bilinear", "resize": "longest_side:320"},
+        {"interpolation": "fast_bilinear", "shape_policy": "resize", "buckets": "64x64"},
+    ):
+        prepared(half(**rule), image)
+    assert seen == [None, None, None, (320, 320), (64, 64)]
+
+
+def test_limits(photo) -> None:
+    with pytest.raises(TooLarge, match="limit is 2000"):
+        half(limit=2000).plan(photo(40, 60))
+    with pytest.raises(TooLarge, match="limit is 2000"):
+        half(limit=2000).plan(RawImage(np.zeros((40, 60, 3), np.uint8)))
+    with pytest.raises(TooLarge, match="would be resized to 2000x2"):
+        half(limit=3000, resize="shortest_side:2").plan(photo(1, 1000))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "names"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "uint8"),
+        (np.zeros((4, 4), np.uint8), r"\[4, 4\]"),
+        (np.zeros((4, 4, 4), np.uint8), r"\[4, 4, 4\]"),
+        (np.zeros((0, 4, 3), np.uint8), "at least one pixel"),
+    ],
+)
+def test_bad_raw_pixels_are_named(pixels: np.ndarray, names: str) -> None:
+    with pytest.raises(InvalidInput, match=names):
+        half().plan(RawImage(pixels))
+
+
+def test_broken_image(photo) -> None:
+    image = photo(40, 60, "JPEG")
+    cut = EncodedImage(image.data[: len(image.data) // 2])
+    plan = half().plan(cut)
+    with pytest.raises(InvalidInput, match="cut off"):
+        half().prepare(cut, plan, np.empty((3, 40, 60), np.float32))
+
+
+def test_fixed_inputs(photo) -> None:
+    assert half((3, 40, 60)).plan(photo(40, 60)).bucket == (40, 60)
+    assert half((3, 64, 64), resize="stretch:64x64").plan(photo(40, 60)).bucket == (64, 64)
+    with pytest.raises(InvalidInput, match=r"takes \[3, 64, 64\]"):
+        half((3, 64, 64)).plan(photo(40, 60))
+    with pytest.raises(LoadFailed, match="ask for 32x32"):
+        half((3, 64, 64), resize="stretch:32x32")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TensorSpec("image", DataType.UINT8, (3, -1, -1)),
+        TensorSpec("image", DataType.FP32, (1, -1, -1)),
+        TensorSpec("image", DataType.FP32, (-1, -1)),
+    ],
+)
+def test_inputs_that_are_no_image(spec: TensorSpec) -> None:
+    with pytest.raises(LoadFailed, match=r"TYPE_FP32 \[3, H, W\]"):
+        ImageHalf(spec, parse_input_rule({}), 100)
+
+
+def test_context_of_a_strangers_plan(semantic, photo) -> None:
+    import dataclasses
+
+    plan = semantic().plan(photo(), DEFAULT_OPTIONS)
+    with pytest.raises(InvalidInput, match="int"):
+        context_of(dataclasses.replace(plan, context=3))

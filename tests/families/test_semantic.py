@@ -1,0 +1,159 @@
+"""Logits in, label map out, with every option."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segserve.core.errors import BackendFailed, InvalidInput, Unsupported
+from segserve.core.label_map import LabelMap
+from segserve.core.options import (
+    DEFAULT_OPTIONS,
+    MaskFormat,
+    OutputSize,
+    Refine,
+    SegmentOptions,
+)
+from segserve.families.family import Family
+from segserve.ops import rle
+
+HEIGHT, WIDTH = 40, 60
+
+
+def logits_of(labels: np.ndarray) -> np.ndarray:
+    return (np.arange(4)[:, None, None] == labels).astype(np.float32) * 5
+
+
+@pytest.fixture
+def quarters() -> np.ndarray:
+    """Stride 4: label 0 on 6 columns, then 2 on 6, then 3 on the last 3; nothing is 1."""
+    row = np.array([0] * 6 + [2] * 6 + [3] * 3)
+    return logits_of(np.broadcast_to(row, (10, 15)))
+
+
+def found(family: Family, photo, logits: np.ndarray, **options) -> LabelMap:
+    chosen = SegmentOptions(**options)
+    plan = family.plan(photo(HEIGHT, WIDTH), chosen)
+    label_map = family.postprocess({"logits": logits}, plan, chosen).label_map
+    assert label_map is not None
+    return label_map
+
+
+def test_segments_are_sorted_and_their_masks_fit(semantic, photo, quarters) -> None:
+    label_map = found(semantic(), photo, quarters)
+    assert (label_map.height_px, label_map.width_px) == (HEIGHT, WIDTH)
+    assert [s.label_id for s in label_map.segments] == [0, 2, 3]
+    assert [s.area for s in label_map.segments] == [24 * 40, 24 * 40, 12 * 40]
+    total = np.zeros((HEIGHT, WIDTH), int)
+    for segment in label_map.segments:
+        assert segment.segment_id == segment.label_id
+        assert segment.score is None
+        mask = rle.decode(segment.mask)
+        assert mask.sum() == segment.area
+        total += mask
+    assert (total == 1).all()
+    assert label_map.labels is None
+    assert label_map.png is None
+
+
+def test_equals_torch_at_the_sources_size(semantic, photo) -> None:
+    torch = pytest.importorskip("torch")
+    logits = np.random.default_rng(0).standard_normal((4, 75, 100)).astype(np.float32)
+    plan = semantic().plan(photo(299, 397), DEFAULT_OPTIONS)
+    options = SegmentOptions(mask_format=MaskFormat.RAW)
+    got = semantic().postprocess({"logits": logits}, plan, options).label_map.labels
+    up = torch.nn.functional.interpolate(
+        torch.from_numpy(logits)[None], size=(299, 397), mode="bilinear"
+    )
+    np.testing.assert_array_equal(got, up.argmax(1)[0].numpy())
+
+
+@pytest.mark.parametrize("mask_format", list(MaskFormat))
+def test_mask_formats(semantic, photo, quarters, mask_format: MaskFormat) -> None:
+    label_map = found(semantic(), photo, quarters, mask_format=mask_format)
+    assert [s.area for s in label_map.segments] == [960, 960, 480]
+    assert (label_map.segments[0].mask is not None) == (mask_format is MaskFormat.RLE)
+    assert (label_map.labels is not None) == (mask_format is MaskFormat.RAW)
+    assert (label_map.png is not None) == (mask_format is MaskFormat.PNG)
+
+
+def test_png_holds_the_raw_map(semantic, photo, quarters) -> None:
+    raw = found(semantic(), photo, quarters, mask_format=MaskFormat.RAW).labels
+    png = found(semantic(palette="102030"), photo, quarters, mask_format=MaskFormat.PNG).png
+    image = Image.open(io.BytesIO(png))
+    np.testing.assert_array_equal(np.asarray(image), raw)
+    assert image.convert("RGB").getpixel((0, 0)) == (0x10, 0x20, 0x30)
+
+
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        ({"top_k": 1}, [0]),
+        ({"top_k": 0}, []),
+        ({"top_k": 9}, [0, 2, 3]),
+        ({"min_area_px": 480}, [0, 2, 3]),
+        ({"min_area_px": 481}, [0, 2]),
+        ({"label_ids": (3, 1)}, [3]),
+        ({"label_ids": ()}, []),
+        ({"label_ids": (2, 3), "top_k": 1}, [2]),
+    ],
+)
+def test_filters(semantic, photo, quarters, options, want: list[int]) -> None:
+    label_map = found(semantic(), photo, quarters, **options)
+    assert [s.label_id for s in label_map.segments] == want
+
+
+def test_ignored_and_thing_ids(semantic, photo, quarters) -> None:
+    label_map = found(semantic(ignore_ids="0", thing_ids="3"), photo, quarters)
+    assert [(s.label_id, s.is_thing) for s in label_map.segments] == [(2, False), (3, True)]
+
+
+def test_stride(semantic, photo, quarters) -> None:
+    label_map = found(
+        semantic(), photo, quarters, output_size=OutputSize.STRIDE, mask_format=MaskFormat.RAW
+    )
+    np.testing.assert_array_equal(label_map.labels, quarters.argmax(0))
+    assert (label_map.height_px, label_map.width_px) == (10, 15)
+
+
+def test_padding_is_gone_from_both_sizes(semantic, photo) -> None:
+    family = semantic(resize="longest_side:48", shape_policy="pad", buckets="48x48")
+    logits = logits_of(np.full((12, 12), 1))
+    logits[:, 8:] = logits_of(np.full((4, 12), 3))  # 40x60 -> 32x48 in 48x48: 8 of 12 rows
+    assert [s.label_id for s in found(family, photo, logits).segments] == [1]
+    small = found(family, photo, logits, output_size=OutputSize.STRIDE)
+    assert (small.height_px, small.width_px) == (8, 12)
+    assert [s.label_id for s in small.segments] == [1]
+
+
+def test_logits_may_be_read_only_half_precision_views(semantic, photo, quarters) -> None:
+    batch = np.stack([quarters, quarters]).astype(np.float16)
+    batch.flags.writeable = False
+    assert [s.label_id for s in found(semantic(), photo, batch[1]).segments] == [0, 2, 3]
+
+
+@pytest.mark.parametrize("shape", [(4, 10), (1, 4, 10, 15), (0, 10, 15)])
+def test_logits_of_a_wrong_shape_are_the_models_fault(semantic, photo, shape) -> None:
+    with pytest.raises(BackendFailed, match="logits"):
+        found(semantic(), photo, np.zeros(shape, np.float32))
+
+
+def test_options_that_do_not_apply(semantic, photo) -> None:
+    with pytest.raises(InvalidInput, match="score_threshold does not apply"):
+        semantic().plan(photo(), SegmentOptions(score_threshold=0.5))
+    with pytest.raises(InvalidInput, match=r"label_ids must be in 0\.\.3, got 4"):
+        semantic().plan(photo(), SegmentOptions(label_ids=(4,)))
+    with pytest.raises(Unsupported, match="dense_crf"):
+        semantic().plan(photo(), SegmentOptions(refine=Refine.DENSE_CRF))
+
+
+def test_one_pixel(semantic, photo) -> None:
+    plan = semantic().plan(photo(1, 1), DEFAULT_OPTIONS)
+    out = {"image": np.empty((3, 1, 1), np.float32)}
+    semantic().preprocess(photo(1, 1), plan, out)
+    logits = logits_of(np.array([[2]]))
+    (segment,) = (
+        semantic().postprocess({"logits": logits}, plan, DEFAULT_OPTIONS).label_map.segments
+    )
+    assert (segment.label_id, segment.area, segment.mask.counts) == (2, 1, b"01")
