@@ -121,9 +121,7 @@ def _candidates(values, labels, beaten, picked):
         Corner values of every class.
     labels : int64 [4]
         The corners' winners.
-    beaten : uint8 [C]
-        Scratch.
-    picked : int64 [C]
+    picked : int64 [C + 1]
         Written.
 
     Returns
@@ -198,8 +196,6 @@ def _line(tops, bottoms, picked, n, down, best, winner, columns):
     ----------
     down : float32
         Share of the lower edge.
-    best : float32 [at least columns]
-        Scratch.
     winner : int32 [at least columns]
         Written.
     """

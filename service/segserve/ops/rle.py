@@ -51,6 +51,12 @@ def _kernel() -> Any:
     return rle_kernel
 
 
+def _runs_kernel() -> Any:
+    from segserve.ops import runs_kernel  # noqa: PLC0415  numba opens late
+
+    return runs_kernel
+
+
 def find_runs(labels: Array) -> LabelRuns:
     """Sweep over a label map once; `encode_labels` then costs only what the runs cost.
 
@@ -74,7 +80,7 @@ def find_runs(labels: Array) -> LabelRuns:
         none = np.zeros(0, dtype=np.int64)
         zeros = np.zeros(size, dtype=np.int64)
         return LabelRuns(height, width, none, none.astype(labels.dtype), zeros, zeros)
-    kernel = _kernel()
+    kernel = _runs_kernel()
     starts, values = kernel.find_runs(np.ascontiguousarray(labels))
     areas, runs = kernel.areas_of_runs(starts, values, labels.size, size)
     return LabelRuns(height, width, starts, values, areas, runs)
