@@ -126,9 +126,10 @@ def _segment_all(client: Client, options: argparse.Namespace) -> int:
             overlay = _write_overlay(path, result, options, number)
         except ServiceError as error:
             code = 1
-            _complain(f"{path}: {error.message}")
             if error.kind is ErrorKind.UNAVAILABLE and error.retry_after_s is None:
+                _complain(f"no answer from {options.server} for {path}: {error.message}")
                 break
+            _complain(f"{path}: {error.message}")
             continue
         if options.json:
             print(json.dumps(json_document(path, result), separators=(",", ":")), flush=True)
