@@ -93,7 +93,7 @@ def test_a_whole_answer():
     assert (result.timings.decode_s, result.timings.infer_s) == (0.0015, 2.0)
     second = result.regions[1]
     assert (second.box, second.score, second.label_id) == ((4, 5, 6, 7), 0.5, 2)
-    assert (second.label, second.area_px, second.mask) == ("dog", 8, Rle(5, 6, b"N3"))
+    assert (second.label, second.area, second.mask) == ("dog", 8, Rle(5, 6, b"N3"))
     assert (second.region_id, second.descriptor) == ("r2", (3.0, 4.0))
     sky, thing = result.segments
     assert (sky.segment_id, sky.label_id, sky.label, sky.score, sky.mask) == (

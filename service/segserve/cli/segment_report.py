@@ -59,7 +59,7 @@ def _region(region: Region) -> dict[str, object]:
         "score": region.score,
         "label_id": region.label_id,
         "label": region.label,
-        "area": region.area_px,
+        "area": region.area,
         "mask": region.mask and region.mask.to_coco(),
         "region_id": region.region_id,
     }
@@ -69,7 +69,7 @@ def _segment(segment: Segment, mask: Rle | None, *, panoptic: bool) -> dict[str,
     entry: dict[str, object] = {
         "label_id": segment.label_id,
         "label": segment.label,
-        "area": segment.area_px,
+        "area": segment.area,
         "mask": mask and mask.to_coco(),
     }
     if panoptic:
@@ -96,14 +96,14 @@ def _lines(path: Path, result: SegmentResult, overlay: Path | None) -> Iterator[
     for region in result.regions:
         box = " ".join(f"{x:.0f}" for x in region.box)
         name = _name(region)
-        yield f"  {name:<{_NAME_WIDTH}} {region.score:6.3f} {region.area_px:>10}   {box}"
+        yield f"  {name:<{_NAME_WIDTH}} {region.score:6.3f} {region.area:>10}   {box}"
     if result.segments:
         yield f"  {'class':<{_NAME_WIDTH}} {'score':>6} {'area px':>10}   share"
     whole = _pixels(result)
     for segment in result.segments:
         score = "-" if segment.score is None else f"{segment.score:.3f}"
-        share = f"{segment.area_px / whole:6.1%}" if whole else ""
-        yield f"  {_name(segment):<{_NAME_WIDTH}} {score:>6} {segment.area_px:>10}   {share}"
+        share = f"{segment.area / whole:6.1%}" if whole else ""
+        yield f"  {_name(segment):<{_NAME_WIDTH}} {score:>6} {segment.area:>10}   {share}"
     timings = ", ".join(f"{name} {ms:.1f}" for name, ms in _timings_ms(result).items())
     yield f"  ms: {timings} (batch of {result.batch_size})"
     if overlay is not None:

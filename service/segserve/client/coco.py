@@ -45,7 +45,7 @@ def to_coco(results: Mapping[str | PurePath, SegmentResult]) -> dict[str, list[d
 
 
 def _annotation(item: Region | Segment) -> dict[str, object]:
-    entry: dict[str, object] = {"category_id": item.label_id, "area": item.area_px, "iscrowd": 0}
+    entry: dict[str, object] = {"category_id": item.label_id, "area": item.area, "iscrowd": 0}
     box = item.box if isinstance(item, Region) else _tight_box(item.mask)
     if box is not None:
         x1, y1, x2, y2 = box

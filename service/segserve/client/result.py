@@ -28,7 +28,7 @@ class Region:
         Line of the model's labels.txt, from 0.
     label : str
         That line; empty where the model has no labels.
-    area_px : int
+    area : int
         Pixels of the mask.
     mask : Rle or None
         None unless RLE was asked for.
@@ -42,7 +42,7 @@ class Region:
     score: float
     label_id: int
     label: str
-    area_px: int
+    area: int
     mask: Rle | None = None
     region_id: str = ""
     descriptor: tuple[float, ...] = ()
@@ -60,7 +60,7 @@ class Segment:
         Line of the model's labels.txt, from 0.
     label : str
         That line; empty where the model has no labels.
-    area_px : int
+    area : int
     is_thing : bool
         A countable object rather than stuff.
     score : float or None
@@ -72,7 +72,7 @@ class Segment:
     segment_id: int
     label_id: int
     label: str
-    area_px: int
+    area: int
     is_thing: bool = False
     score: float | None = None
     mask: Rle | None = None
