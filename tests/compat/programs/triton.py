@@ -81,11 +81,10 @@ async def case_infer_numbers(client):
 
 
 async def case_infer_bytes(client):
-    array = np.array([[b"one", b"", bytes(range(256))], [b"\xff", b"x" * 5000, b"0"]], object)
+    # ONNX strings are UTF-8
+    array = np.array([[b"one", b"", "h\u00e9".encode()], [b"\x00a", b"x" * 5000, b"0"]], object)
     back = (await infer(client, "identity_BYTES", {"x": array})).as_numpy("y")
-    # ONNX strings are text: what is not UTF-8 may be refused, so only ASCII is compared exactly.
-    assert back.shape == array.shape
-    assert [back[0, 0], back[0, 1], back[1, 1], back[1, 2]] == [b"one", b"", b"x" * 5000, b"0"]
+    assert back.tolist() == array.tolist()
 
 
 async def case_infer_echoes(client):
