@@ -13,7 +13,7 @@ def slim():
 
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        return deeplabv3plus("mobilenet_slim", 7).eval()
+        return deeplabv3plus("resnet_slim", 7).eval()
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
-_PHOTOGRAPH_SHARE, _TEXTURED_SHARE, _BLURRED_SHARE = 0.5, 0.6, 0.35
-_LEAST_CONTRAST = 55.0  # grey levels between a shape's colour and what it covers
+_PHOTOGRAPH_SHARE, _TEXTURED_SHARE, _BLURRED_SHARE = 0.4, 0.4, 0.35
+_LEAST_CONTRAST = 70.0  # grey levels between a shape's colour and what it covers
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> Floats:
@@ -51,7 +51,7 @@ def pattern(rng: np.random.Generator, height: int, width: int) -> Floats:
 
 def textured(rng: np.random.Generator, colour: Floats, height: int, width: int) -> Floats:
     """Give a colour with a texture over it [height, width, 3]; not clipped."""
-    strength = rng.uniform(-35, 35, 3)
+    strength = rng.uniform(-28, 28, 3)
     return colour + pattern(rng, height, width)[..., None] * strength
 
 
@@ -98,7 +98,7 @@ def finish(rng: np.random.Generator, image: Floats) -> Bytes:
     image = image * light[..., None]
     if rng.random() < _BLURRED_SHARE:
         image = _blur(image)
-    image = image + rng.normal(0, rng.uniform(0, 9), image.shape)
+    image = image + rng.normal(0, rng.uniform(0, 7), image.shape)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 

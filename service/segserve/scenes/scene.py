@@ -84,7 +84,7 @@ def _draw(
 ) -> None:
     """Draw one shape of class `label` and write it into the truth."""
     height, width = canvas.shape[:2]
-    radius = rng.uniform(0.12, 0.3) * min(height, width)
+    radius = rng.uniform(0.14, 0.32) * min(height, width)
     centre_y, centre_x = rng.uniform(0.05, 0.95) * height, rng.uniform(0.05, 0.95) * width
     top, left = max(0, int(centre_y - radius * 1.5)), max(0, int(centre_x - radius * 1.5))
     window = (

@@ -20,11 +20,15 @@ from segserve.core.errors import InvalidInput
 from segserve.export.models.mobilenetv2 import MobileNetV2Trunk
 from segserve.export.models.resnet import ResNetTrunk
 
-Backbone = Literal["resnet50", "resnet101", "mobilenet", "mobilenet_slim"]
+Backbone = Literal["resnet50", "resnet101", "mobilenet", "resnet_slim"]
 
 _RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
-_RESNET_DEPTHS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
-_MOBILENET_WIDTHS = {"mobilenet": 1.0, "mobilenet_slim": 0.5}
+_RESNETS = {
+    "resnet50": ((3, 4, 6, 3), 64),
+    "resnet101": ((3, 4, 23, 3), 64),
+    "resnet_slim": ((2, 2, 3, 2), 12),
+}
+"""Blocks per stage, and channels of the stem."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class HeadWidths:
     decoder: int = 256
 
 
-_SLIM_HEAD = HeadWidths(low_level=16, aspp=64, decoder=64)
+_SLIM_HEAD = HeadWidths(low_level=16, aspp=48, decoder=64)
 
 
 def _conv_norm_relu(
@@ -185,8 +189,8 @@ def deeplabv3plus(backbone: Backbone, num_classes: int, output_stride: int = 16)
 
     Parameters
     ----------
-    backbone : {"resnet50", "resnet101", "mobilenet", "mobilenet_slim"}
-        ``mobilenet_slim`` is ours: half the channels of MobileNetV2 and a quarter of the head's.
+    backbone : {"resnet50", "resnet101", "mobilenet", "resnet_slim"}
+        ``resnet_slim`` is ours: a shallow ResNet of a fifth of the channels, with a slim head.
     num_classes : int
         Channels of the logits, background included.
     output_stride : int
@@ -202,13 +206,14 @@ def deeplabv3plus(backbone: Backbone, num_classes: int, output_stride: int = 16)
     if num_classes < 1:
         raise InvalidInput(f"num_classes: got {num_classes}, expected at least 1")
     trunk: ResNetTrunk | MobileNetV2Trunk
-    if backbone in _RESNET_DEPTHS:
-        trunk = ResNetTrunk(_RESNET_DEPTHS[backbone], (False, output_stride == 8, True))  # noqa: PLR2004  the other stride
-    elif backbone in _MOBILENET_WIDTHS:
-        trunk = MobileNetV2Trunk(_MOBILENET_WIDTHS[backbone], output_stride)
+    if backbone in _RESNETS:
+        depths, width = _RESNETS[backbone]
+        trunk = ResNetTrunk(depths, (False, output_stride == 8, True), width)  # noqa: PLR2004  the other stride
+    elif backbone == "mobilenet":
+        trunk = MobileNetV2Trunk(output_stride)
     else:
         raise InvalidInput(f"backbone: got {backbone!r}, expected one of {get_args(Backbone)}")
-    widths = _SLIM_HEAD if backbone == "mobilenet_slim" else HeadWidths()
+    widths = _SLIM_HEAD if backbone == "resnet_slim" else HeadWidths()
     head = Head(trunk.low_channels, trunk.high_channels, num_classes, widths, _RATES[output_stride])
     model = DeepLabV3Plus(trunk, head)
     _initialise(model)

@@ -28,12 +28,6 @@ _STEM_CHANNELS = 32
 _LOW_LEVEL_FEATURES = 4
 
 
-def round_channels(channels: float, divisor: int = 8) -> int:
-    """Round to a multiple of `divisor`, never more than a tenth below `channels`."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * channels else rounded + divisor
-
-
 def _conv_norm_relu6(
     in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
@@ -88,19 +82,17 @@ class MobileNetV2Trunk(nn.Module):
 
     Parameters
     ----------
-    width : float
-        Channel multiplier; 1.0 is the published network.
     output_stride : int
         8 or 16; blocks that would go beyond it dilate instead.
     """
 
-    def __init__(self, width: float, output_stride: int) -> None:
+    def __init__(self, output_stride: int) -> None:
         super().__init__()
-        channels = round_channels(_STEM_CHANNELS * width)
+        channels = _STEM_CHANNELS
         features: list[nn.Module] = [_conv_norm_relu6(3, channels, 3, stride=2)]
         reached, dilation = 2, 1
-        for expansion, unscaled, blocks, setting_stride in _SETTING:
-            out_channels, first_dilation = round_channels(unscaled * width), dilation
+        for expansion, out_channels, blocks, setting_stride in _SETTING:
+            first_dilation = dilation
             stride = setting_stride
             if reached == output_stride:
                 stride, dilation = 1, dilation * setting_stride
@@ -119,7 +111,7 @@ class MobileNetV2Trunk(nn.Module):
         named = [(str(index), feature) for index, feature in enumerate(features)]
         self.low_level_features = nn.Sequential(OrderedDict(named[:_LOW_LEVEL_FEATURES]))
         self.high_level_features = nn.Sequential(OrderedDict(named[_LOW_LEVEL_FEATURES:]))
-        self.low_channels = round_channels(_SETTING[1][1] * width)
+        self.low_channels = _SETTING[1][1]
         self.high_channels = channels
 
     @override

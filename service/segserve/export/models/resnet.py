@@ -67,21 +67,22 @@ class ResNetTrunk(nn.Module):
         Blocks per stage: (3, 4, 6, 3) is ResNet-50, (3, 4, 23, 3) is ResNet-101.
     dilate : sequence of 3 bool
         For stages 2, 3 and 4: dilate instead of striding.
+    width : int
+        Channels of the stem; 64 is the published network.
     """
 
-    low_channels = 64 * EXPANSION
-    high_channels = 512 * EXPANSION
-
-    def __init__(self, depths: Sequence[int], dilate: Sequence[bool]) -> None:
+    def __init__(self, depths: Sequence[int], dilate: Sequence[bool], width: int = 64) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.low_channels = width * EXPANSION
+        self.high_channels = width * 8 * EXPANSION
+        self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
         stages: list[nn.Sequential] = []
-        in_channels, dilation = 64, 1
+        in_channels, dilation = width, 1
         for index, (depth, dilated) in enumerate(zip(depths, (False, *dilate), strict=True)):
-            channels, first_dilation = 64 * 2**index, dilation
+            channels, first_dilation = width * 2**index, dilation
             stride = 1 if index == 0 or dilated else 2
             dilation *= 2 if dilated else 1
             blocks = [Bottleneck(in_channels, channels, stride, first_dilation)]
@@ -102,7 +103,8 @@ class ResNetTrunk(nn.Module):
         Returns
         -------
         tuple of Tensor
-            [B, 256, H/4, W/4] and [B, 2048, H/s, W/s], sizes rounded up at every stride.
+            [B, low_channels, H/4, W/4] and [B, high_channels, H/s, W/s], sizes rounded up at
+            every stride.
         """
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         low = self.layer1(x)

@@ -149,7 +149,7 @@ RECIPES: tuple[Recipe, ...] = (
         name="deeplabv3plus_demo",
         aliases=(),
         provenance=_DEMO,
-        backbone="mobilenet_slim",
+        backbone="resnet_slim",
         labels=DEMO_LABELS,
         parameters=_PADDED,
     ),
