@@ -1,0 +1,86 @@
+"""``segserve.v1.Segmentation``: images in, segmentations out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+import grpc
+
+from segserve.core.errors import NotFound, NotReady, ServiceError
+from segserve.core.messages import ModelRef
+from segserve.transport.grpc import segmentation_codec as codec
+from segserve.transport.grpc.calls import Calls, Context, call_of
+from segserve.transport.kserve import Call
+from segserve.transport.tensor_bytes import Buffer
+
+if TYPE_CHECKING:
+    from segserve.serving.engine import Engine
+
+SERVICE = "segserve.v1.Segmentation"
+MAX_IN_FLIGHT = 32
+
+
+class SegmentationServicer:
+    """Answers one image a call, or many over a stream.
+
+    A stream has at most `MAX_IN_FLIGHT` images under way; further ones wait in the connection,
+    whose flow control then holds the caller back.
+    """
+
+    def __init__(self, engine: Engine, calls: Calls) -> None:
+        self._engine = engine
+        self._calls = calls
+
+    def handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
+        """Give what a gRPC server registers."""
+        handlers = {
+            "Segment": self._calls.unary(self.segment),
+            "SegmentStream": self._calls.stream(self.segment_stream),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    async def segment(self, message: bytes, context: Context) -> bytes:
+        """Segment one image."""
+        return await self._answer(message, call_of(context))
+
+    async def _answer(self, message: Buffer, call: Call) -> bytes:
+        self._calls.check_open()
+        request = codec.decode_request(message, call)
+        response = await self._engine.segment(request)
+        return codec.encode_response(response, self._labels(response.model))
+
+    def _labels(self, ref: ModelRef) -> Sequence[str]:
+        try:
+            return self._engine.label_names(ref)
+        except (NotFound, NotReady):  # unloaded since it answered: ids without names
+            return ()
+
+    async def segment_stream(self, messages: AsyncIterator[bytes], context: Context) -> None:
+        """Segment images as they come and answer them as they finish."""
+        call = call_of(context)
+        slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        writing = asyncio.Lock()
+
+        async def answer(message: bytes) -> None:
+            try:
+                written = await self._streamed(message, call)
+                async with writing:
+                    await context.write(written)
+            finally:
+                slots.release()
+
+        async with asyncio.TaskGroup() as running:
+            async for message in messages:
+                await slots.acquire()
+                running.create_task(answer(message))
+
+    async def _streamed(self, message: bytes, call: Call) -> bytes:
+        request_id = ""
+        try:
+            inner = codec.streamed_request(message)
+            request_id = codec.request_id(inner)
+            return codec.encode_streamed(request_id, await self._answer(inner, call))
+        except ServiceError as error:
+            return codec.encode_streamed(request_id, error)
