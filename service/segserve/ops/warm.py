@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 
 import numpy as np
@@ -28,12 +29,23 @@ def warm_kernels() -> float:
     start_s = time.perf_counter()
     try:
         _run_all()
+    except RuntimeError:
+        _run_all_with_cache_in(tempfile.mkdtemp(prefix="segserve-kernels-"))
+    return time.perf_counter() - start_s
+
+
+def _run_all_with_cache_in(folder: str) -> None:
+    """Try again where numba found no folder that it may write: a read-only tree, no home."""
+    from numba import config  # noqa: PLC0415  heavy: opens late
+
+    config.CACHE_DIR = folder  # type: ignore[attr-defined]  # numba sets its settings at import
+    try:
+        _run_all()
     except RuntimeError as error:
         raise BackendFailed(
             f"the compiled kernels cannot be loaded: {error}: set NUMBA_CACHE_DIR to a folder "
             f"that this user may write"
         ) from error
-    return time.perf_counter() - start_s
 
 
 def _run_all() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from functools import cache
 
 from segserve.core.errors import LoadFailed
 from segserve.core.messages import ModelRef
@@ -15,6 +16,7 @@ from segserve.execution.instances import Instances
 from segserve.families.factory import build_family
 from segserve.families.family import Family
 from segserve.observability.metrics import Metrics, ModelMetrics
+from segserve.ops.warm import warm_kernels
 from segserve.repository.autocomplete import complete
 from segserve.repository.model_config import ModelConfig
 from segserve.repository.pbtxt import unhonoured_fields
@@ -108,7 +110,9 @@ class Loader:
             config.output_specs(),
             max_image_pixels=self._max_image_pixels,
         )
-        _check_family_batches(config, family)
+        if family is not None:
+            _check_family_batches(config)
+            _warm_kernels_once()
         backends = open_backends(config, version.model_file, self._pool.cores)
         try:
             warm(config, family, backends, plan.directory.path)
@@ -145,8 +149,15 @@ class Loader:
         return ServedModel(parts)
 
 
-def _check_family_batches(config: ModelConfig, family: Family | None) -> None:
-    if family is not None and config.max_batch_size == 0:
+@cache
+def _warm_kernels_once() -> None:
+    """Compile or load the kernels of all families, before the first model that needs them."""
+    seconds = warm_kernels()
+    log.info("kernels_ready", extra={"seconds": round(seconds, 3)})
+
+
+def _check_family_batches(config: ModelConfig) -> None:
+    if config.max_batch_size == 0:
         raise LoadFailed(
             f"model '{config.name}': config.pbtxt names a family, whose images are batched by the "
             f"server, but max_batch_size is 0: set max_batch_size to 1 or more and export the "
