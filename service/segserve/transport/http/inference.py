@@ -1,0 +1,115 @@
+"""The infer endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from segserve.core.errors import Cancelled, InvalidInput
+from segserve.core.messages import ModelRef
+from segserve.transport.http import infer_codec
+from segserve.transport.http.body import compressed, read_body
+from segserve.transport.http.infer_codec import HEADER_LENGTH, Decoded
+from segserve.transport.kserve import Call, RequestHead, model_ref
+from segserve.transport.parameters import trace_parent
+
+if TYPE_CHECKING:
+    from segserve.serving.engine import Engine
+
+T = TypeVar("T")
+_BINARY = "application/octet-stream"
+_THREAD_FROM_BYTES = 65_536
+
+
+class InferEndpoint:
+    """Tensors or an image in, tensors out."""
+
+    def __init__(self, engine: Engine, max_request_bytes: int) -> None:
+        self._engine = engine
+        self._max_request_bytes = max_request_bytes
+
+    async def answer(self, request: Request) -> Response:
+        """Answer ``POST /v2/models/{model}[/versions/{version}]/infer``."""
+        path = request.path_params
+        ref = model_ref(path["model"], path.get("version", ""))
+        try:
+            body = await read_body(request, self._max_request_bytes)
+            decoded = self._decode(request, ref, body)
+            response = await _while_connected(request, self._engine.infer(decoded.request))
+        except ClientDisconnect:
+            raise Cancelled("the caller has gone") from None
+        data, header_length = infer_codec.encode_response(decoded, response)
+        return await _written(data, header_length, request.headers.get("accept-encoding", ""))
+
+    def _decode(self, request: Request, ref: ModelRef, body: bytes) -> Decoded:
+        call = Call(trace_parent=trace_parent(request.headers.items()))
+        length = request.headers.get(HEADER_LENGTH)
+        is_image_file = request.headers.get("content-type", "").startswith("image/")
+        if (length is not None and length.strip() == "0") or (length is None and is_image_file):
+            head = RequestHead(ref, "", dict(request.query_params), call)
+            return self._decode_raw(head, body, is_image_file=is_image_file)
+        return infer_codec.decode_request(RequestHead(ref, "", {}, call), body, length)
+
+    def _decode_raw(self, head: RequestHead, body: bytes, *, is_image_file: bool) -> Decoded:
+        told = self._engine.model_metadata(head.model)
+        if len(told.inputs) != 1:
+            raise InvalidInput(
+                f"a raw request needs a model with one input, and '{head.model.name}' has "
+                f"{len(told.inputs)}: send a JSON header"
+            )
+        is_image = is_image_file or self._takes_images(head.model)
+        batched = self._engine.model_config(head.model).max_batch_size > 0
+        return infer_codec.decode_raw_request(
+            head, body, told.inputs[0], is_image=is_image, batched=batched
+        )
+
+    def _takes_images(self, ref: ModelRef) -> bool:
+        info: Mapping[str, object] = self._engine.segmentation_info(ref)
+        return info.get("family") is not None
+
+
+async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Wait for an answer, and cancel the work when the caller goes first.
+
+    Raises
+    ------
+    Cancelled
+        When the caller has gone.
+    """
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise Cancelled("the caller has gone")
+    finally:
+        watching.cancel()
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _written(data: bytes, header_length: int | None, accept_encoding: str) -> Response:
+    encoding = ""
+    if accept_encoding:
+        if len(data) >= _THREAD_FROM_BYTES:
+            data, encoding = await asyncio.to_thread(compressed, data, accept_encoding)
+        else:
+            data, encoding = compressed(data, accept_encoding)
+    answer = Response(data, media_type="application/json" if header_length is None else _BINARY)
+    if header_length is not None:
+        answer.headers[HEADER_LENGTH] = str(header_length)
+    if encoding:
+        answer.headers["content-encoding"] = encoding
+    return answer
