@@ -43,23 +43,29 @@ class Server:
         self.ports = {}
         self.log = []
         self._ready = threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self._wait()
 
     def _read(self):
-        for line in self.process.stderr:
-            self.log.append(line)
-            event = json.loads(line) if line.startswith("{") else {}
-            if event.get("event") == "listening":
-                self.ports[event["protocol"]] = event["port"]
-            if event.get("event") == "ready":
-                self._ready.set()
+        with self.process.stderr as lines:
+            for line in lines:
+                self._note(line)
+
+    def _note(self, line):
+        self.log.append(line)
+        event = json.loads(line) if line.startswith("{") else {}
+        if event.get("event") == "listening":
+            self.ports[event["protocol"]] = event["port"]
+        if event.get("event") == "ready":
+            self._ready.set()
 
     def _wait(self):
         end_s = time.monotonic() + START_TIMEOUT_S
         while not self._ready.wait(0.05):
             if self.process.poll() is not None or time.monotonic() > end_s:
                 self.process.kill()
+                self._reader.join(5)
                 raise AssertionError("the server did not become ready:\n" + "".join(self.log))
 
     def address(self, protocol):
@@ -72,6 +78,7 @@ class Server:
         finally:
             self.process.kill()
             self.process.wait()
+            self._reader.join(5)
 
 
 def save(folder, name, graph, config):
