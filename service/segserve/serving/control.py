@@ -139,6 +139,8 @@ class ModelControl:
                     self._store.plan, name, config_json=config_json, files=files
                 )
                 await self._load_versions(plan)
+            except NotFound:
+                raise  # nothing there to have failed
             except ServiceError as error:
                 self._note_failure(name, error.message)
                 raise

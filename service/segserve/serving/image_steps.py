@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from hashlib import sha256
 
+import numpy as np
+
 from segserve.core.messages import EncodedImage, Image, RawImage
 from segserve.core.options import SegmentOptions
 from segserve.core.tensor import Array, Tensors
 from segserve.families.family import Family, Findings, Plan
 
 
-def _image_bytes(image: Image) -> bytes | memoryview:
+def image_bytes(image: Image) -> bytes | memoryview:
+    """Give the bytes that came in: what the digest is of, and what the request holds."""
     match image:
         case EncodedImage(data):
             return data
         case RawImage(pixels):
-            return pixels.tobytes()
+            return np.ascontiguousarray(pixels).data.cast("B")
 
 
 def prepare_image(
@@ -25,7 +28,7 @@ def prepare_image(
     """Decode, resize and normalise into `rows`; gives the image's digest and the seconds taken."""
     start_s = time.perf_counter()
     family.preprocess(image, plan, rows)
-    digest = "sha256:" + sha256(_image_bytes(image)).hexdigest()
+    digest = "sha256:" + sha256(image_bytes(image)).hexdigest()
     return digest, time.perf_counter() - start_s
 
 

@@ -103,6 +103,7 @@ class Loader:
         for field in unhonoured_fields(config):
             fields = {"model": plan.name, "field": field}
             log.warning("config_field_not_honoured", extra=fields)
+        _check_family_batches(config)
         family = build_family(
             config.parameters,
             plan.labels,
@@ -111,7 +112,6 @@ class Loader:
             max_image_pixels=self._max_image_pixels,
         )
         if family is not None:
-            _check_family_batches(config)
             _warm_kernels_once()
         backends = open_backends(config, version.model_file, self._pool.cores)
         try:
@@ -157,7 +157,7 @@ def _warm_kernels_once() -> None:
 
 
 def _check_family_batches(config: ModelConfig) -> None:
-    if config.max_batch_size == 0:
+    if "family" in config.parameters and config.max_batch_size == 0:
         raise LoadFailed(
             f"model '{config.name}': config.pbtxt names a family, whose images are batched by the "
             f"server, but max_batch_size is 0: set max_batch_size to 1 or more and export the "

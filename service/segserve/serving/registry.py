@@ -168,10 +168,10 @@ class Registry:
             self._unversioned.setdefault(name, "")
 
     def forget(self, name: str) -> None:
-        """Drop a model that no longer lies in the repository."""
+        """Drop a model that no longer lies in the repository and is not loaded."""
         self._unversioned.pop(name, None)
-        if not self._models.get(name, True):
-            del self._models[name]
+        if all(version.loaded is None for version in self._models.get(name, {}).values()):
+            self._models.pop(name, None)
 
     def failed(self, name: str, version: int | None, reason: str) -> None:
         """Note a failed load; a version that was serving before goes on doing so."""

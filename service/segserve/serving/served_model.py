@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 
 from segserve.core.errors import ServiceError, Unsupported
 from segserve.core.messages import (
@@ -28,7 +29,7 @@ from segserve.scheduling.batch import stack
 from segserve.scheduling.batcher import Batcher, BatchResult, Item
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
-from segserve.serving.image_steps import finish_image, prepare_image
+from segserve.serving.image_steps import finish_image, image_bytes, prepare_image
 from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
 from segserve.serving.job import Job
 from segserve.serving.region_ids import region_ids
@@ -70,6 +71,9 @@ class ServedParts:
     meter: ModelMeter
 
 
+_FLOAT_BYTES = 4
+
+
 class ServedModel:
     """Runs requests of one model version through decode, batch, model and masks."""
 
@@ -89,7 +93,8 @@ class ServedModel:
         if family is not None and carries_images(request, family.image_input):
             images = to_segment_requests(request, family.image_input)
             plans = [self._plan(image) for image in images]
-            cost_bytes = sum(plan.decoded_bytes for plan in plans)
+            pairs = zip(images, plans, strict=True)
+            cost_bytes = sum(self._image_cost_bytes(image, plan) for image, plan in pairs)
             return Job(cost_bytes, partial(self._infer_images, request, images, plans))
         rows = check_inputs(
             request, self.parts.inputs, max_batch_size=self.parts.config.max_batch_size
@@ -172,7 +177,15 @@ class ServedModel:
             When the image's header or the options are wrong.
         """
         plan = self._plan(request)
-        return Job(plan.decoded_bytes, partial(self._segment, request, plan))
+        cost_bytes = self._image_cost_bytes(request, plan)
+        return Job(cost_bytes, partial(self._segment, request, plan))
+
+    def _image_cost_bytes(self, request: SegmentRequest, plan: Plan) -> int:
+        """Wire bytes, decoded pixels, network input, and the outputs whose shapes are declared."""
+        prepared = sum(prod(shape) * _FLOAT_BYTES for shape in plan.inputs_shapes.values())
+        declared = (s for s in self.parts.outputs if all(d >= 0 for d in s.dims))
+        outputs = sum(prod(spec.dims) * spec.dtype.item_bytes for spec in declared)
+        return len(image_bytes(request.image)) + plan.decoded_bytes + prepared + outputs
 
     def _plan(self, request: SegmentRequest) -> Plan:
         return self._family().plan(request.image, request.options)

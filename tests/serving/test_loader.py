@@ -1,0 +1,62 @@
+"""What a load makes of config, files and family, and how it fails."""
+
+import pytest
+
+from segserve.core.messages import ModelRef
+from segserve.serving import loader as loader_module
+
+
+def error_of(house, name):
+    (row,) = [r for r in house.engine.repository_index(ready_only=False) if r.name == name]
+    return row.reason
+
+
+async def test_parts_of_a_loaded_version(open_house, repository, writers):
+    writers.bright(repository)
+    house = await open_house()
+    parts = house.registry.get(ModelRef("bright")).parts
+    assert parts.family is not None
+    assert parts.labels == ("dark", "bright")
+    assert parts.instances.device == "cpu"
+    assert (parts.instances.count, parts.prepared.rows) == (2, 2 * 2 * 4)
+    assert parts.inputs[0].dims == (3, -1, -1)
+    assert 'nv_model_load_duration_secs{model="bright",version="1"}' in (
+        house.metrics.render().decode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "texts"),
+    [
+        (("max_batch_size: 4", "max_batch_size: 0"), ["max_batch_size"]),
+        (('"semantic"', '"semantik"'), ["semantik", "semantic"]),
+        (("16x16", "sixteen"), ["warm_sizes", "sixteen"]),
+        (("0.5,0.5,0.5", "0.5,0.5"), ["mean"]),
+        (("dynamic_batching { }", "ensemble_scheduling { }"), ["ensemble"]),
+        (("max_batch_size: 4", "max_batch_sice: 4"), ["max_batch_sice", "max_batch_size"]),
+    ],
+)
+async def test_configs_that_cannot_be_served_say_why(
+    open_house, repository, writers, change, texts
+):
+    folder = writers.bright(repository)
+    config = folder / "config.pbtxt"
+    config.write_text(config.read_text().replace(*change, 1))
+    house = await open_house()
+    for text in texts:
+        assert text in error_of(house, "bright")
+
+
+async def test_fields_without_effect_are_named(open_house, repository, writers, caplog):
+    folder = writers.bright(repository)
+    config = folder / "config.pbtxt"
+    config.write_text(config.read_text() + "response_cache { enable: true }")
+    await open_house()
+    named = [r.field for r in caplog.records if r.message == "config_field_not_honoured"]
+    assert named == ["response_cache.enable"]
+
+
+async def test_kernels_are_warm_before_the_first_image_model(open_house, repository, writers):
+    writers.bright(repository)
+    await open_house()
+    assert loader_module._warm_kernels_once.cache_info().currsize == 1

@@ -1,0 +1,49 @@
+"""One version's own rules: cost before work, neighbours unharmed, closing."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from segserve.core.errors import InvalidInput, NotReady
+from segserve.core.messages import EncodedImage, ModelRef, RawImage, SegmentRequest
+from segserve.observability.tracing import Stamps
+
+
+async def test_cost_is_known_before_anything_is_decoded(open_house, repository, writers):
+    writers.bright(repository)
+    served = (await open_house()).registry.get(ModelRef("bright"))
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    job = served.segment_job(SegmentRequest(ModelRef("bright"), RawImage(pixels)))
+    assert job.cost_bytes >= 100 * 200 * 3 * (1 + 4)
+
+
+async def test_a_bad_image_is_found_by_its_header(open_house, repository, writers):
+    writers.bright(repository)
+    served = (await open_house()).registry.get(ModelRef("bright"))
+    with pytest.raises(InvalidInput):
+        served.segment_job(SegmentRequest(ModelRef("bright"), EncodedImage(b"GIF89a....")))
+
+
+async def test_phases_are_stamped(open_house, repository, writers):
+    writers.bright(repository)
+    served = (await open_house()).registry.get(ModelRef("bright"))
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    stamps = Stamps()
+    await served.segment_job(SegmentRequest(ModelRef("bright"), RawImage(pixels))).start(stamps)
+    assert [name for name, _, _ in stamps.phases] == ["decode", "infer", "batch", "queue", "post"]
+    assert all(start <= end for _, start, end in stamps.phases)
+
+
+async def test_a_closed_version_refuses(open_house, repository, writers):
+    writers.bright(repository)
+    house = await open_house()
+    served = house.registry.get(ModelRef("bright"))
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    jobs = [served.segment_job(SegmentRequest(ModelRef("bright"), RawImage(pixels))) for _ in "ab"]
+    running = asyncio.create_task(jobs[0].start(Stamps()))
+    await asyncio.sleep(0)
+    await running
+    await served.parts.batcher.close(NotReady("gone"))
+    with pytest.raises(NotReady, match="gone"):
+        await jobs[1].start(Stamps())

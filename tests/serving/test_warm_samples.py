@@ -1,0 +1,61 @@
+"""Which samples a config and a family stand for."""
+
+import pytest
+
+from segserve.core.errors import LoadFailed
+from segserve.repository.pbtxt import parse_config
+from segserve.serving.warm_samples import warm
+
+TENSORS = """
+name: "m" max_batch_size: 8
+input [ { name: "x" data_type: TYPE_FP32 dims: [ 3, -1, -1 ] } ]
+output [ { name: "y" data_type: TYPE_FP32 dims: [ -1 ] } ]
+"""
+
+
+class Recorder:
+    def __init__(self):
+        self.shapes = []
+
+    def run(self, inputs, *, wide):
+        self.shapes.append((inputs["x"].shape, wide))
+
+
+class FakeFamily:
+    warm_shapes = ((16, 24), (32, 32))
+
+
+def run(text, family, folder):
+    backend = Recorder()
+    warm(parse_config(TENSORS + text, source="c"), family, [backend], folder)
+    return backend.shapes
+
+
+def test_every_bucket_both_ways(tmp_path):
+    shapes = run("", FakeFamily(), tmp_path)
+    assert shapes == [
+        ((1, 3, h, w), wide) for h, w in ((16, 24), (32, 32)) for wide in (False, True)
+    ]
+
+
+def test_configured_samples(tmp_path):
+    sample = 'model_warmup [ { name: "s" batch_size: 2 count: 2 inputs { key: "x" value { '
+    sample += "data_type: TYPE_FP32 dims: [ 3, 4, 4 ] random_data: true } } } ]"
+    assert run(sample, None, tmp_path) == [((2, 3, 4, 4), False), ((2, 3, 4, 4), True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("data_type: TYPE_FP32 dims: [ 3, -1 ] zero_data: true", "dims without -1"),
+        (
+            'data_type: TYPE_FP32 dims: [ 1 ] input_data_file: "../../x"',
+            "out of the model's folder",
+        ),
+        ('data_type: TYPE_FP32 dims: [ 1 ] input_data_file: "none"', "cannot be read"),
+    ],
+)
+def test_bad_samples_are_named(tmp_path, value, message):
+    sample = f'model_warmup [ {{ name: "s" inputs {{ key: "x" value {{ {value} }} }} }} ]'
+    with pytest.raises(LoadFailed, match=message):
+        run(sample, None, tmp_path)
