@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 FOLDER = Path(__file__).parent / "programs"
 START_TIMEOUT_S = 60
@@ -29,7 +30,7 @@ DATATYPES = {
     "FP64": "DOUBLE",
     "BYTES": "STRING",
 }
-AT_START = [*(f"identity_{name}" for name in DATATYPES), "add_sub", "find"]
+AT_START = [*(f"identity_{name}" for name in DATATYPES), "add_sub", "find", "colours"]
 
 
 class Server:
@@ -118,6 +119,35 @@ def write_find(folder):
     save(folder, "find", helper.make_graph(nodes, "g", ins, outs), "max_batch_size: 0\n")
 
 
+COLOURS = """max_batch_size: 4
+parameters { key: "family" value { string_value: "semantic" } }
+parameters { key: "scale" value { string_value: "1/255" } }
+parameters { key: "resize" value { string_value: "none" } }
+parameters { key: "shape_policy" value { string_value: "exact" } }
+"""
+
+
+def write_colours(folder):
+    """A segmenter whose logits are the pixels: it finds the strongest of red, green and blue."""
+    shape = ("n", 3, "h", "w")
+    node = helper.make_node("Identity", ["image"], ["logits"])
+    ins, outs = ([value(n, TensorProto.FLOAT, *shape)] for n in ("image", "logits"))
+    save(folder, "colours", helper.make_graph([node], "g", ins, outs), COLOURS)
+    (folder / "colours" / "labels.txt").write_text("red\ngreen\nblue\n")
+
+
+@pytest.fixture(scope="session")
+def compat_photo(tmp_path_factory):
+    """A PNG: red on the left, green below it, blue on the right."""
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:, :, 0] = 200
+    pixels[12:, :, :] = (0, 150, 0)
+    pixels[:, 25:, :] = (10, 20, 255)
+    path = tmp_path_factory.mktemp("images") / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def compat_repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
@@ -125,6 +155,7 @@ def compat_repository(tmp_path_factory):
         write_identity(folder, f"identity_{datatype}", datatype)
     write_add_sub(folder)
     write_find(folder)
+    write_colours(folder)
     write_identity(folder, "switch", "FP32")
     (folder / "broken" / "1").mkdir(parents=True)
     (folder / "broken" / "1" / "model.onnx").write_bytes(np.arange(99, dtype=np.uint8).tobytes())
@@ -132,12 +163,9 @@ def compat_repository(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def compat_server(compat_repository, repo_root):
+def compat_server(compat_repository):
     flags = ["--model-repository", compat_repository, "--model-control-mode", "explicit"]
     flags += [part for name in AT_START for part in ("--load-model", name)]
-    if (repo_root / "model_repository" / "deeplabv3plus_demo").is_dir():
-        flags += ["--model-repository", repo_root / "model_repository"]
-        flags += ["--load-model", "deeplabv3plus_demo"]
     server = Server(*flags)
     yield server
     server.stop()

@@ -62,13 +62,23 @@ async def case_repository(client):
     await ask(client, "unload_model", "switch")
     assert not await ask(client, "is_model_ready", "switch")
     gone = infer(client, "switch", {"x": floats(1, 2)})
-    await refused(gone, "unavailable", "Request for unknown model: 'switch'", "not at ready state")
+    await refused(
+        gone, "unavailable", "Request for unknown model: 'switch' has no available versions"
+    )
+    gone = infer(client, "switch", {"x": floats(1, 2)}, model_version="1")
+    text = "Request for unknown model: 'switch' version 1 is not at ready state"
+    await refused(gone, "unavailable", text)
 
 
 async def case_failed_load(client):
-    for name in ("broken", "absent"):
-        with pytest.raises(InferenceServerException, match=f"failed to load '{name}'"):
-            await ask(client, "load_model", name)
+    with pytest.raises(InferenceServerException, match="failed to load 'broken'"):
+        await ask(client, "load_model", "broken")
+    assert await ask(client, "is_model_ready", "add_sub")
+
+
+async def case_load_of_nothing(client):
+    with pytest.raises(InferenceServerException, match="failed to load 'absent'"):
+        await ask(client, "load_model", "absent")
     assert await ask(client, "is_model_ready", "add_sub")
 
 
@@ -87,15 +97,21 @@ async def case_not_offered(client):
 
 
 async def case_image_in(client):
-    index = await ask(client, "get_model_repository_index")
-    rows = index.get("models", []) if GRPC else index
-    if not any(m["name"] == "deeplabv3plus_demo" and m.get("state") == "READY" for m in rows):
-        return
-    (image,) = (await ask(client, "get_model_metadata", "deeplabv3plus_demo"))["inputs"]
-    photo = np.array([PHOTO] * 2, object)
-    result = await infer(client, "deeplabv3plus_demo", {image["name"]: photo})
-    assert len(result.as_numpy("labels")) == len(result.as_numpy("mask_rle")) > 0
-    broken = infer(client, "deeplabv3plus_demo", {image["name"]: np.array([b"GIF89a"], object)})
+    photos = np.array([PHOTO] * 6, object)
+    result = await infer(client, "colours", {"image": photos})
+    assert result.as_numpy("row_splits").tolist() == [0, 3, 6, 9, 12, 15, 18]
+    assert result.as_numpy("labels").tolist() == [0, 1, 2] * 6
+    assert result.as_numpy("areas").tolist() == [300, 200, 100] * 6
+    assert len(result.as_numpy("mask_rle")) == 18
+    label_map = await infer(
+        client, "colours", {"image": photos[:1]}, parameters={"mask_format": "raw"}
+    )
+    counts = np.bincount(label_map.as_numpy("label_map").ravel())
+    assert counts.tolist() == [300, 200, 100]
+
+
+async def case_broken_image_in(client):
+    broken = infer(client, "colours", {"image": np.array([PHOTO, b"GIF89a"], object)})
     await refused(broken, "invalid", "JPEG")
 
 
