@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -167,8 +168,7 @@ GOAL_MIXED = "ratio >= 0.8"
 def _start_rows(repository: Path, request: Path) -> Iterator[Row]:
     """Start a server with one small model twice (the first fills caches), and look at its size."""
     alone = repository.parent / "alone"
-    alone.mkdir()
-    (alone / payloads.MODEL).symlink_to(repository / payloads.MODEL)
+    shutil.copytree(repository / payloads.MODEL, alone / payloads.MODEL)
     for _ in range(2):
         with running_server(alone) as server:
             idle_bytes = server.rss_bytes()
@@ -193,7 +193,7 @@ def run(plan: Plan, models: Path) -> list[Row]:
         one, mixed = (
             _workload(folder / name, sizes, count)
             for name, sizes, count in (
-                ("one", payloads.ONE_SIZE_PX, 6),
+                ("one", payloads.ONE_SIZE_PX, 1),
                 ("mixed", payloads.MIXED_SIZES_PX, 1),
             )
         )

@@ -86,5 +86,7 @@ def _ports(process: subprocess.Popen[bytes], log: Path, until_s: float) -> dict[
         events = [json.loads(x) for x in log.read_text().splitlines() if x.startswith("{")]
         if any(event["event"] == "ready" for event in events):
             return {e["protocol"]: e["port"] for e in events if e["event"] == "listening"}
+        if any(event["event"] == "started" for event in events):
+            break
         time.sleep(0.01)
     raise RuntimeError(f"server is not ready: {log.read_text()[-2000:]}")
