@@ -35,20 +35,21 @@ _RAW_INPUTS = 7
 _RAW_OUTPUTS = 6
 _INT32_MAX = 2**31 - 1
 _MAX_INPUTS = 1024
-_CONTENTS: dict[DataType, str] = {
-    DataType.BOOL: "bool_contents",
-    DataType.INT8: "int_contents",
-    DataType.INT16: "int_contents",
-    DataType.INT32: "int_contents",
-    DataType.INT64: "int64_contents",
-    DataType.UINT8: "uint_contents",
-    DataType.UINT16: "uint_contents",
-    DataType.UINT32: "uint_contents",
-    DataType.UINT64: "uint64_contents",
-    DataType.FP32: "fp32_contents",
-    DataType.FP64: "fp64_contents",
-    DataType.BYTES: "bytes_contents",
+_CONTENTS: dict[DataType, tuple[str, str]] = {
+    DataType.BOOL: ("bool_contents", "?"),
+    DataType.INT8: ("int_contents", "i4"),
+    DataType.INT16: ("int_contents", "i4"),
+    DataType.INT32: ("int_contents", "i4"),
+    DataType.INT64: ("int64_contents", "i8"),
+    DataType.UINT8: ("uint_contents", "u4"),
+    DataType.UINT16: ("uint_contents", "u4"),
+    DataType.UINT32: ("uint_contents", "u4"),
+    DataType.UINT64: ("uint64_contents", "u8"),
+    DataType.FP32: ("fp32_contents", "f4"),
+    DataType.FP64: ("fp64_contents", "f8"),
+    DataType.BYTES: ("bytes_contents", "O"),
 }
+"""The field that holds the elements of a datatype, and its own element type."""
 
 
 def parse(kind: type[M], data: Buffer) -> M:
@@ -126,9 +127,9 @@ def _inputs(message: pb.ModelInferRequest, raw: Sequence[Buffer]) -> dict[str, A
 
 def _typed(declared: Declared, tensor: pb.ModelInferRequest.InferInputTensor) -> Array:
     """Read the typed contents of one input."""
-    field = _CONTENTS.get(declared.dtype)
-    if field is None:
+    if declared.dtype not in _CONTENTS:
         raise declared.wrong(f"{declared.dtype.value} elements must come in raw_input_contents")
+    field, field_dtype = _CONTENTS[declared.dtype]
     values = getattr(tensor.contents, field)
     if declared.dtype is DataType.BYTES:
         return tensor_bytes.fill(declared, list(values))
@@ -139,7 +140,7 @@ def _typed(declared: Declared, tensor: pb.ModelInferRequest.InferInputTensor) ->
         )
     if not values:
         return tensor_bytes.empty(declared)
-    return narrowed(declared, np.array(values)).reshape(declared.shape)
+    return narrowed(declared, np.array(values, dtype=field_dtype)).reshape(declared.shape)
 
 
 def narrowed(declared: Declared, array: Array) -> Array:

@@ -41,7 +41,8 @@ def _add_v1_description() -> None:
     alpha.ClearField("options")
     for message in alpha.message_type:
         for field in message.field:
-            field.type_name = field.type_name.replace(f".{_ALPHA}.", f".{_V1}.")
+            if field.type_name:
+                field.type_name = field.type_name.replace(f".{_ALPHA}.", f".{_V1}.")
     for method in alpha.service[0].method:
         method.input_type = method.input_type.replace(f".{_ALPHA}.", f".{_V1}.")
         method.output_type = method.output_type.replace(f".{_ALPHA}.", f".{_V1}.")

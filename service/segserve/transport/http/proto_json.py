@@ -22,7 +22,7 @@ def message_json(message: Message) -> dict[str, object]:
     }
 
 
-def _field(field: FieldDescriptor, value: Any) -> object:
+def _field(field: Any, value: Any) -> object:
     if isinstance(value, Mapping):
         entry = field.message_type.fields_by_name["value"]
         return {str(key): _single(entry, value[key]) for key in value}
@@ -31,7 +31,7 @@ def _field(field: FieldDescriptor, value: Any) -> object:
     return _single(field, value)
 
 
-def _single(field: FieldDescriptor, value: Any) -> object:
+def _single(field: Any, value: Any) -> object:
     if field.type == FieldDescriptor.TYPE_MESSAGE:
         return message_json(value)
     if field.type == FieldDescriptor.TYPE_ENUM:
