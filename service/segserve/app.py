@@ -154,21 +154,31 @@ def serve(settings: Settings) -> int:
 async def _serve(settings: Settings) -> int:
     stop = _stop_event()
     app = build(settings)
-    await _listen(app)
+    try:
+        await _listen(app)
+        return await _load_and_wait(app, stop)
+    finally:
+        await _shut_down(app)
+
+
+async def _load_and_wait(app: Application, stop: asyncio.Event) -> int:
+    """Load what should be there, then wait for the end; a signal ends either."""
     loading = asyncio.create_task(app.control.start())
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    code = 0
-    if loading.done():
+    try:
+        await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not loading.done():
+            return 0
         failed = loading.result()
-        if failed and settings.exit_on_error:
+        if failed and app.settings.exit_on_error:
             log.critical("exit_on_error", extra={"models": list(failed)})
-            code = 1
-        else:
-            log.info("ready" if app.engine.ready() else "started", extra={"failed": list(failed)})
-            await stopping
-    await _shut_down(app, loading)
-    return code
+            return 1
+        log.info("ready" if app.engine.ready() else "started", extra={"failed": list(failed)})
+        await stopping
+        return 0
+    finally:
+        loading.cancel()
+        stopping.cancel()
 
 
 def _stop_event() -> asyncio.Event:
@@ -197,12 +207,11 @@ async def _listen(app: Application) -> None:
             log.info("listening", extra=fields)
 
 
-async def _shut_down(app: Application, loading: asyncio.Task[tuple[str, ...]]) -> None:
+async def _shut_down(app: Application) -> None:
     """Not ready first, then serve on for the drain delay, then stop from the outside in."""
     settings = app.settings
     app.engine.begin_drain()
     await asyncio.sleep(settings.drain_delay)
-    loading.cancel()
     stops = [s.stop(settings.exit_timeout_secs) for s in (app.grpc, app.http) if s is not None]
     await asyncio.gather(*stops)
     try:

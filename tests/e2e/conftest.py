@@ -79,6 +79,9 @@ class ServerProcess:
             return self.process.wait(timeout_s)
         finally:
             self.process.kill()
+            self.process.wait()
+            self._reader.join()
+            self.process.stderr.close()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def test_explicit_mode(serve, repository, models, infer):
     assert post(server, "b/load").status_code == 200
     assert value(infer(server, "b", [3.0], [1, 1])) == 3.0
     assert post(server, "b/unload").status_code == 200
-    assert "not" in infer(server, "b", [3.0], [1, 1]).json()["error"]
+    assert "no available versions" in infer(server, "b", [3.0], [1, 1]).json()["error"]
     missing = post(server, "nothing/load")
     assert missing.status_code >= 400
     assert "nothing" in missing.json()["error"]

@@ -91,7 +91,7 @@ def main() -> int:
             arguments = ["segment", str(image), "--model", MODEL, "--overlay", str(overlay)]
             arguments += ["--server", f"127.0.0.1:{port}"]
             code |= segment.run(parser.parse_args(arguments))
-            print(f"overlay: {overlay}\n", flush=True)
+            print(flush=True)
     print("server stopped cleanly")
     return code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 _PHOTOGRAPH_SHARE, _TEXTURED_SHARE, _BLURRED_SHARE = 0.4, 0.4, 0.35
-_LEAST_CONTRAST = 70.0  # grey levels between a shape's colour and what it covers
+_HUE_SPREAD_DEG = 22.0
+_LEAST_CONTRAST = 60.0  # grey levels between a shape's colour and what it covers
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> Floats:
@@ -51,7 +53,7 @@ def pattern(rng: np.random.Generator, height: int, width: int) -> Floats:
 
 def textured(rng: np.random.Generator, colour: Floats, height: int, width: int) -> Floats:
     """Give a colour with a texture over it [height, width, 3]; not clipped."""
-    strength = rng.uniform(-28, 28, 3)
+    strength = rng.uniform(-30, 30) + rng.uniform(-8, 8, 3)
     return colour + pattern(rng, height, width)[..., None] * strength
 
 
@@ -61,7 +63,7 @@ def background(
     """Give a photograph's crop, or blotches and textures, [height, width, 3] in grey levels."""
     if photographs and rng.random() < _PHOTOGRAPH_SHARE:
         return _crop(rng, photographs[int(rng.integers(len(photographs)))], height, width)
-    low, high = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3)
+    low, high = _pale(rng), _pale(rng)
     mix = smooth_noise(rng, height, width, int(rng.integers(1, 6)))[..., None]
     plain: Floats = low * (1 - mix) + high * mix
     if rng.random() < _TEXTURED_SHARE:
@@ -81,14 +83,23 @@ def _crop(rng: np.random.Generator, photograph: Bytes, height: int, width: int) 
     return photograph[y][:, x].astype(np.float64)
 
 
-def contrasting(rng: np.random.Generator, covered: Floats) -> Floats:
-    """Give a colour that stands out from the mean of what it covers."""
-    colour = rng.uniform(0, 255, 3)
+def hued(rng: np.random.Generator, hue_deg: float, covered: Floats) -> Floats:
+    """Give a strong colour near a hue, one that stands out from the mean of what it covers."""
+    colour = _one_hued(rng, hue_deg)
     for _ in range(20):
         if np.abs(colour - covered).max() >= _LEAST_CONTRAST:
             break
-        colour = rng.uniform(0, 255, 3)
+        colour = _one_hued(rng, hue_deg)
     return colour
+
+
+def _one_hued(rng: np.random.Generator, hue_deg: float) -> Floats:
+    hue = (hue_deg + rng.uniform(-_HUE_SPREAD_DEG, _HUE_SPREAD_DEG)) / 360 % 1
+    return np.array(hsv_to_rgb(hue, rng.uniform(0.55, 1.0), rng.uniform(0.45, 1.0))) * 255
+
+
+def _pale(rng: np.random.Generator) -> Floats:
+    return np.array(hsv_to_rgb(rng.random(), rng.uniform(0, 0.35), rng.random())) * 255
 
 
 def finish(rng: np.random.Generator, image: Floats) -> Bytes:

@@ -14,6 +14,9 @@ from segserve.scenes.shapes import OUTLINES
 CLASS_NAMES: tuple[str, ...] = ("background", *OUTLINES)
 """Label n is entry n."""
 
+HUES_DEG: tuple[float, ...] = (0.0, *(360 * n / len(OUTLINES) for n in range(len(OUTLINES))))
+"""Each class has colours of its own, as things in the world tend to; backgrounds are paler."""
+
 _MOST_SHAPES = 7
 
 
@@ -99,7 +102,7 @@ def _draw(
     distance_px = OUTLINES[CLASS_NAMES[label]](local_x, local_y) * radius
     cover = np.clip(0.5 - distance_px, 0.0, 1.0)[..., None]
     covered = canvas[window].mean(axis=(0, 1)) if canvas[window].size else np.zeros(3)
-    colour = paint.contrasting(rng, covered)
+    colour = paint.hued(rng, HUES_DEG[label], covered)
     fill = paint.textured(rng, colour, *distance_px.shape)
     canvas[window] = canvas[window] * (1 - cover) + fill * cover
     labels, instances, number = truth

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from segserve.core.errors import NotFound, ServiceError, Unavailable
+from segserve.core.errors import LoadFailed, NotFound, ServiceError, Unavailable
 from segserve.repository.store import LoadPlan, RepositorySnapshot, RepositoryStore
 from segserve.serving.loader import Loader
 from segserve.serving.registry import Registry
@@ -98,7 +98,10 @@ class ModelControl:
             When it cannot be loaded; what served before goes on serving.
         """
         self._check_explicit()
-        await self._load(name, config_json=config_json, files=files)
+        try:
+            await self._load(name, config_json=config_json, files=files)
+        except LoadFailed as error:
+            raise LoadFailed(f"failed to load '{name}', {error.message}") from error
 
     async def unload(self, name: str) -> None:
         """Unload all versions of a model once their requests have ended.
@@ -127,6 +130,8 @@ class ModelControl:
     async def _load_quietly(self, name: str) -> None:
         try:
             await self._load(name, config_json=None, files={})
+        except NotFound as error:
+            self._note_failure(name, error.message)
         except ServiceError:
             return  # noted and logged by _note_failure; the index and readiness show it
 

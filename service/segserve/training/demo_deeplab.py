@@ -32,10 +32,10 @@ FIRST_SEED = 1_000_000
 class Plan:
     """What to train with."""
 
-    steps: int = 6000
+    steps: int = 3000
     batch: int = 8
     crop_px: int = 160
-    scenes: int = 2000
+    scenes: int = 1500
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     average_decay: float = 0.998

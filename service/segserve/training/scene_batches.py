@@ -82,8 +82,9 @@ class SceneBank:
         image, label = np.rot90(image, turns), np.rot90(label, turns)
         if mirrored:
             image, label = image[:, ::-1], label[:, ::-1]
-        image = image[..., rng.permutation(3)]
-        light = rng.uniform(0.75, 1.25) * (image.astype(np.float32) / 255) + rng.uniform(-0.1, 0.1)
+        light = rng.uniform(0.85, 1.15) * (image.astype(np.float32) / 255) + rng.uniform(
+            -0.05, 0.05
+        )
         inputs = (np.clip(light, 0, 1) - MEAN) / STD
         targets = label.astype(np.int64)
         if rng.random() < _PAD_SHARE:
