@@ -38,7 +38,18 @@ class FakeEngine:
 
     def __init__(self):
         self.requests, self.calls, self.cancelled = [], [], asyncio.Event()
+        self._arrived = asyncio.Event()
         self.is_ready, self.ready_models, self._callbacks = True, {"echo", "seg", "hang"}, set()
+
+    def _arrive(self, request):
+        self.requests.append(request)
+        self._arrived.set()
+
+    async def wait_requests(self, count=1):
+        async with asyncio.timeout(10):
+            while len(self.requests) < count:
+                self._arrived.clear()
+                await self._arrived.wait()
 
     def _check(self, ref):
         if ref.name == "bug":
@@ -62,7 +73,7 @@ class FakeEngine:
                 raise
 
     async def infer(self, request):
-        self.requests.append(request)
+        self._arrive(request)
         self._check(request.model)
         await self._maybe_hang(request.model)
         wanted = request.outputs or tuple(request.inputs)
@@ -71,7 +82,7 @@ class FakeEngine:
         return InferResponse(ref, outputs, request.id, Timings(infer_s=0.002), batch_size=5)
 
     async def segment(self, request):
-        self.requests.append(request)
+        self._arrive(request)
         self._check(request.model)
         await self._maybe_hang(request.model)
         segment = Segment(1, 1, 6, mask=Rle(2, 3, b"06"))
@@ -195,7 +206,7 @@ def rpc(channel):
     """Call a method of the KServe service by name: messages in and out."""
     from segserve.generated.inference import grpc_service_pb2 as pb
 
-    async def call(name, timeout_s=10, metadata=None, **fields):
+    async def call(name, /, timeout_s=10, metadata=None, **fields):
         request = getattr(pb, f"{name}Request")(**fields)
         method = channel.unary_unary(f"/inference.GRPCInferenceService/{name}")
         data = await method(request.SerializeToString(), timeout=timeout_s, metadata=metadata)
