@@ -3,7 +3,6 @@
 import numpy as np
 
 from segserve.scheduling.batch import stack
-from segserve.scheduling.slab import SlabAllocator
 
 
 def test_neighbouring_rows_of_one_array_are_a_view():
@@ -46,21 +45,3 @@ def test_empty_rows_scalars_and_objects():
 def test_read_only_rows_stay_read_only():
     base = np.frombuffer(bytes(32), np.float32).reshape(4, 2)
     assert not stack([base[0], base[1]]).flags.writeable
-
-
-def test_slab_rows_follow_one_another_and_start_over():
-    slabs = SlabAllocator(2)
-    rows = [slabs.row({"x": (3,)})["x"] for _ in range(3)]
-    assert np.shares_memory(stack(rows[:2]), rows[0])
-    assert not np.shares_memory(stack(rows[1:]), rows[1])
-    assert rows[0].dtype == np.float32
-    assert rows[0].flags.writeable
-
-
-def test_slabs_of_different_shapes_do_not_mix_and_old_ones_are_let_go():
-    slabs = SlabAllocator(2)
-    first = slabs.row({"x": (1,)})["x"]
-    for size in range(2, 8):
-        slabs.row({"x": (size,)})
-    again = slabs.row({"x": (1,)})["x"]
-    assert again.base is not first.base
