@@ -111,6 +111,9 @@ class FakeEngine:
             timings=Timings(decode_s=0.001),
         )
 
+    def answer_encoded(self, model, duration_s, size_bytes):
+        self.encoded = (model, duration_s, size_bytes)
+
     def live(self):
         return True
 

@@ -37,3 +37,11 @@ async def test_a_hint_to_retry(http):
 async def test_pipelined_after_a_failure(http):
     assert (await http.post(INFER, content=b"{")).status_code == 400
     assert (await http.post(INFER, json=document())).status_code == 200
+
+
+async def test_a_bug_is_logged_once_and_answered(http, caplog):
+    answer = await http.get("/v2/models/bug/config")
+    assert answer.status_code == 500
+    assert "ZeroDivisionError" in answer.json()["error"]
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.message for record in errors] == ["call_crashed"]

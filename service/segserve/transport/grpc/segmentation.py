@@ -49,7 +49,8 @@ class SegmentationServicer:
         self._calls.check_open()
         request = codec.decode_request(message, call)
         response = await self._engine.segment(request)
-        return codec.encode_response(response, self._labels(response.model))
+        encode = partial(codec.encode_response, response, self._labels(response.model))
+        return measured(self._engine, response.model, encode)
 
     def _labels(self, ref: ModelRef) -> Sequence[str]:
         try:

@@ -151,7 +151,10 @@ def encode_response(response: SegmentResponse, labels: Sequence[str]) -> bytes:
     labels : sequence of str
         The model's label names by id; may be empty.
     """
-    return response_message(response, labels).SerializeToString()
+    start_s = time.perf_counter()
+    message = response_message(response, labels)
+    message.timings.encode_us = round((time.perf_counter() - start_s) * 1e6)
+    return message.SerializeToString()
 
 
 def response_message(response: SegmentResponse, labels: Sequence[str]) -> pb.SegmentResponse:
@@ -182,7 +185,6 @@ def _timings(times: Timings) -> pb.Timings:
         batch_us=round(times.batch_s * 1e6),
         infer_us=round(times.infer_s * 1e6),
         post_us=round(times.post_s * 1e6),
-        encode_us=round(times.encode_s * 1e6),
     )
 
 

@@ -7,6 +7,7 @@ the fields that they read.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -14,6 +15,7 @@ import grpc
 from segserve.core.errors import InvalidInput, Unsupported
 from segserve.core.tensor import TensorSpec
 from segserve.generated.inference import grpc_service_pb2 as pb
+from segserve.transport.encoding import measured
 from segserve.transport.grpc import codec
 from segserve.transport.grpc.calls import Calls, Context, call_of
 from segserve.transport.grpc.statistics import statistics_message
@@ -71,7 +73,9 @@ class InferenceServicer:
         """Tensors in, tensors out."""
         self._calls.check_open()
         request = codec.decode_request(message, call_of(context))
-        return codec.encode_response(request, await self._engine.infer(request))
+        response = await self._engine.infer(request)
+        encode = partial(codec.encode_response, request, response)
+        return measured(self._engine, response.model, encode)
 
     async def server_live(self, _message: bytes, _context: Context) -> bytes:
         """Whether the process works."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 
 from starlette.exceptions import HTTPException
@@ -12,8 +11,6 @@ from starlette.responses import Response
 
 from segserve.core.errors import BackendFailed, ServiceError
 from segserve.transport.status import OverloadStatus, message_of, status_of
-
-log = logging.getLogger(__name__)
 
 
 def json_answer(value: object, status: int = 200) -> Response:
@@ -34,7 +31,7 @@ def error_answer(error: ServiceError, overload: OverloadStatus) -> Response:
 async def routing_error(request: Request, error: Exception) -> Response:
     """Answer an unknown path or a wrong method."""
     if not isinstance(error, HTTPException):
-        return await crash(request, error)
+        return crash_answer(error)
     texts = {
         404: f"unknown path {request.url.path}",
         405: f"method {request.method} is not allowed for {request.url.path}",
@@ -44,7 +41,6 @@ async def routing_error(request: Request, error: Exception) -> Response:
     return answer
 
 
-async def crash(request: Request, error: Exception) -> Response:
+def crash_answer(error: Exception) -> Response:
     """Answer what nobody foresaw."""
-    log.error("call_crashed", extra={"path": request.url.path}, exc_info=error)
     return error_answer(BackendFailed(f"internal error: {error!r}"), "unavailable")

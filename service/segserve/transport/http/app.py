@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from segserve.core.errors import Cancelled, ServiceError
-from segserve.transport.http.answers import crash, error_answer, routing_error
+from segserve.transport.http.answers import crash_answer, error_answer, routing_error
 from segserve.transport.http.endpoints import Endpoints
 from segserve.transport.http.inference import InferEndpoint
 from segserve.transport.status import OverloadStatus
@@ -20,6 +21,7 @@ from segserve.transport.status import OverloadStatus
 if TYPE_CHECKING:
     from segserve.serving.engine import Engine
 
+log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -53,9 +55,7 @@ def build_app(
         route("/v2/repository/models/{model}/load", told.load, "POST"),
         route("/v2/repository/models/{model}/unload", told.unload, "POST"),
     ]
-    app = Starlette(
-        routes=routes, exception_handlers={HTTPException: routing_error, Exception: crash}
-    )
+    app = Starlette(routes=routes, exception_handlers={HTTPException: routing_error})
     app.router.redirect_slashes = False
     return app
 
@@ -68,5 +68,8 @@ def _answering(endpoint: Endpoint, overload: OverloadStatus) -> Endpoint:
             return error_answer(error, overload)
         except ClientDisconnect:
             return error_answer(Cancelled("the caller has gone"), overload)
+        except Exception as error:  # the border where unforeseen failures become answers
+            log.exception("call_crashed", extra={"path": request.url.path})
+            return crash_answer(error)
 
     return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,7 +43,9 @@ class InferEndpoint:
             response = await _while_connected(request, self._engine.infer(decoded.request))
         except ClientDisconnect:
             raise Cancelled("the caller has gone") from None
+        start_s = time.perf_counter()
         data, header_length = infer_codec.encode_response(decoded, response)
+        self._engine.answer_encoded(response.model, time.perf_counter() - start_s, len(data))
         return await _written(data, header_length, request.headers.get("accept-encoding", ""))
 
     def _decode(self, request: Request, ref: ModelRef, body: bytes) -> Decoded:
