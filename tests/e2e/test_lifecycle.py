@@ -110,3 +110,23 @@ def test_no_telemetry_file_in_an_empty_home(serve, repository, models, infer, tm
     assert server.stop() == 0
     written = [p for p in home.rglob("*") if p.is_file()]
     assert not [p for p in written if "onnxruntime" in str(p) or p.name == "deviceid"], written
+
+
+def test_every_phase_has_a_histogram_with_the_request_in_it(serve, repository, models, infer):
+    models.identity(repository)
+    server = serve("--model-repository", repository).wait_started()
+    assert infer(server, "identity", [1.5, -2.0], [1, 2]).status_code == 200
+    text = httpx.get(server.metrics).text
+    names = [
+        "segserve_decode_duration_histogram_us",
+        "nv_inference_queue_duration_histogram_us",
+        "nv_inference_compute_input_duration_histogram_us",
+        "nv_inference_compute_infer_duration_histogram_us",
+        "nv_inference_compute_output_duration_histogram_us",
+        "segserve_encode_duration_histogram_us",
+        "nv_inference_request_duration_histogram_us",
+        "segserve_batch_size",
+        "segserve_response_bytes",
+    ]
+    missing = [n for n in names if f'{n}_count{{model="identity",version="1"}} 1.0' not in text]
+    assert missing == []

@@ -107,6 +107,12 @@ class Engine:
                 retry_after_s=1.0,
             )
 
+    def answer_encoded(self, model: ModelRef, duration_s: float, size_bytes: int) -> None:
+        """Note that a transport built an answer's bytes; a model that has gone is passed over."""
+        served = self._registry.ready_versions(model.name).get(model.version or 0)
+        if served is not None:
+            served.parts.metrics.encoded(duration_s, size_bytes)
+
     # --- health
 
     def live(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
@@ -12,6 +13,7 @@ from segserve.core.errors import NotFound, NotReady, ServiceError
 from segserve.core.messages import ModelRef
 from segserve.transport.grpc import segmentation_codec as codec
 from segserve.transport.grpc.calls import Calls, Context, call_of
+from segserve.transport.grpc.encoding import measured
 from segserve.transport.kserve import Call
 from segserve.transport.tensor_bytes import Buffer
 

@@ -15,9 +15,9 @@ import grpc
 from segserve.core.errors import InvalidInput, Unsupported
 from segserve.core.tensor import TensorSpec
 from segserve.generated.inference import grpc_service_pb2 as pb
-from segserve.transport.encoding import measured
 from segserve.transport.grpc import codec
 from segserve.transport.grpc.calls import Calls, Context, call_of
+from segserve.transport.grpc.encoding import measured
 from segserve.transport.grpc.statistics import statistics_message
 from segserve.transport.kserve import load_parameters, model_ref, unload_dependents
 
