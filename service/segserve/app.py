@@ -114,6 +114,7 @@ def _http_options(settings: Settings) -> HttpOptions:
         address=settings.http_address,
         port=settings.http_port,
         max_request_bytes=settings.max_request_bytes,
+        overload_status=settings.overload_status.value,
     )
 
 

@@ -77,3 +77,15 @@ def test_every_kind_crosses_the_stream(kind):
 def test_a_kind_of_tomorrow_is_internal():
     assert from_stream(pb.Error(kind=99)).kind is ErrorKind.INTERNAL
     assert from_stream(pb.Error()).kind is ErrorKind.INTERNAL
+
+
+@pytest.mark.parametrize("kind", list(ErrorKind))
+def test_the_kind_that_the_server_names_goes_before_the_status(kind):
+    trailers = (("segserve-error-kind", kind.value),)
+    assert from_rpc(Failure(grpc.StatusCode.UNAVAILABLE, "", trailers)).kind is kind
+
+
+def test_a_kind_of_tomorrow_falls_back_to_the_status():
+    trailers = (("segserve-error-kind", "melted"),)
+    failure = Failure(grpc.StatusCode.NOT_FOUND, "", trailers)
+    assert from_rpc(failure).kind is ErrorKind.NOT_FOUND

@@ -22,6 +22,8 @@ _KINDS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: ErrorKind.DEADLINE_EXCEEDED,
     grpc.StatusCode.CANCELLED: ErrorKind.CANCELLED,
 }
+KIND_TRAILER = "segserve-error-kind"
+"""Trailer in which the server names the kind of an error."""
 _WAITS = {"grpc-retry-pushback-ms": 1e-3, "retry-after-ms": 1e-3, "retry-after": 1.0}
 """Trailers that say when to come back, and the seconds of their unit."""
 
@@ -40,19 +42,30 @@ class Failure(Protocol):
 
 
 def from_rpc(failure: Failure) -> SegserveError:
-    """Translate a failed call.
-
-    RESOURCE_EXHAUSTED means a full queue where the server says when to come back, and a message
-    over a limit where it does not.
-    """
-    retry_after_s = _retry_after_s(failure.trailing_metadata() or ())
+    """Translate a failed call: by the kind that the server names, else by the status."""
+    trailers = tuple(failure.trailing_metadata() or ())
+    retry_after_s = _retry_after_s(trailers)
     code = failure.code()
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        kind = ErrorKind.TOO_LARGE if retry_after_s is None else ErrorKind.OVERLOADED
-    else:
-        kind = _KINDS.get(code, ErrorKind.INTERNAL) if code else ErrorKind.INTERNAL
+    kind = _named_kind(trailers) or _kind_of(code, retry_after_s)
     message = failure.details() or (code.name.lower() if code else "the call failed")
     return SegserveError(kind, message, retry_after_s=retry_after_s)
+
+
+def _named_kind(trailers: Iterable[tuple[str, str | bytes]]) -> ErrorKind | None:
+    """Read the kind that the server names; None without one, or for a newer server's."""
+    named = dict(trailers).get(KIND_TRAILER)
+    return next((kind for kind in ErrorKind if kind.value == named), None)
+
+
+def _kind_of(code: grpc.StatusCode | None, retry_after_s: float | None) -> ErrorKind:
+    """Guess the kind of a status that something on the way, or grpcio itself, gave.
+
+    RESOURCE_EXHAUSTED means a full queue where it says when to come back, and a message over a
+    limit where it does not.
+    """
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return ErrorKind.TOO_LARGE if retry_after_s is None else ErrorKind.OVERLOADED
+    return _KINDS.get(code, ErrorKind.INTERNAL) if code else ErrorKind.INTERNAL
 
 
 def _retry_after_s(trailers: Iterable[tuple[str, str | bytes]]) -> float | None:
