@@ -1,8 +1,10 @@
 """The pool answers everybody, keeps to its budget, and ends work before starting more."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -115,6 +117,50 @@ async def test_close_answers_waiters_and_lets_work_end():
     assert await blocker is True
     with pytest.raises(ShuttingDown):
         await pool.run(lambda: 1, priority=Priority.PRE)
+
+
+async def test_even_what_no_future_can_carry_is_answered(pool):
+    def stop():
+        raise StopIteration
+
+    def leave():
+        raise asyncio.CancelledError("raised, not cancelled")
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await pool.run(stop, priority=Priority.RUN)
+    with pytest.raises(asyncio.CancelledError):
+        await pool.run(leave, priority=Priority.RUN)
+    assert await pool.run(lambda: 5, priority=Priority.RUN, tokens=2) == 5
+
+
+async def test_nothing_is_kept_of_work_that_has_ended(pool):
+    class Big:
+        pass
+
+    seen = weakref.ref(await pool.run(Big, priority=Priority.RUN))
+    await pool.run(lambda: None, priority=Priority.RUN, tokens=2)
+    gc.collect()
+    assert seen() is None
+
+
+async def test_wide_work_is_not_starved_by_a_stream_of_narrow_work(pool):
+    stop = False
+
+    async def stream():
+        while not stop:
+            await pool.run(lambda: time.sleep(0.001), priority=Priority.RUN)
+
+    streams = [asyncio.create_task(stream()) for _ in range(4)]
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(2):
+        await pool.run(lambda: None, priority=Priority.RUN, tokens=2)
+    stop = True
+    await asyncio.gather(*streams)
+
+
+async def test_closing_twice_is_closing(pool):
+    await pool.close()
+    await pool.close()
 
 
 async def test_many_small_works_from_many_tasks(pool):

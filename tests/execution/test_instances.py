@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import numpy as np
+import pytest
 
 from segserve.execution.backend import GraphSpecs
 from segserve.execution.cpu_pool import CpuPool, Priority
@@ -36,18 +37,19 @@ class FakeBackend:
         self.closed = True
 
 
-X = {"x": np.zeros(1)}
+def work(run):
+    return run({"x": np.zeros(1)})
 
 
 async def test_wide_only_when_alone_and_the_cpu_is_idle():
     pool, backend = CpuPool(2), FakeBackend()
     instances = Instances([backend], 2, pool)
-    assert (await instances.run(X, alone=True))["y"] == 1
-    await instances.run(X, alone=False)
+    assert (await instances.run(work, alone=True))["y"] == 1
+    await instances.run(work, alone=False)
     gate = threading.Event()
     busy = asyncio.create_task(pool.run(gate.wait, priority=Priority.PRE))
     await asyncio.sleep(0.01)
-    await instances.run(X, alone=True)
+    await instances.run(work, alone=True)
     gate.set()
     await busy
     assert backend.wide == [True, False, False]
@@ -61,13 +63,53 @@ async def test_a_backend_that_is_not_reentrant_runs_one_at_a_time():
     pool = CpuPool(2)
     instances = Instances(backends, 2, pool)
     for _ in range(10):
-        await asyncio.gather(*(instances.run(X, alone=False) for _ in range(2)))
+        await asyncio.gather(*(instances.run(work, alone=False) for _ in range(2)))
     assert [b.most for b in backends] == [1, 1]
     assert sum(len(b.wide) for b in backends) == 20
     await pool.close()
 
 
+async def test_a_backend_is_not_lent_again_before_its_run_has_ended():
+    backends = [FakeBackend(reentrant=False)]
+    pool, gate, order = CpuPool(2), threading.Event(), []
+
+    def slow(run):
+        gate.wait(5)
+        order.append("slow")
+        return run({"x": np.zeros(1)})
+
+    def quick(run):
+        order.append("quick")
+        return run({"x": np.zeros(1)})
+
+    instances = Instances(backends, 2, pool)
+    gone = asyncio.create_task(instances.run(slow, alone=False))
+    await asyncio.sleep(0.01)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    second = asyncio.create_task(instances.run(quick, alone=False))
+    await asyncio.sleep(0.01)
+    gate.set()
+    await second
+    assert order == ["slow", "quick"]
+    await pool.close()
+
+
+async def test_what_the_work_raises_comes_back_and_the_backend_too():
+    backend = FakeBackend(reentrant=False)
+    pool = CpuPool(1)
+    instances = Instances([backend], 1, pool)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await instances.run(lambda run: 1 / 0, alone=True)
+    assert (await instances.run(work, alone=True))["y"] == 1
+    await pool.close()
+
+
 async def test_models_on_a_device_have_threads_of_their_own():
     instances = Instances([FakeBackend()], 1, None)
-    assert (await instances.run(X, alone=False))["y"] == 1
+    assert (await instances.run(work, alone=False))["y"] == 1
+    assert instances.device == "cpu"
+    name = await instances.run(lambda run: threading.current_thread().name, alone=False)
+    assert name.startswith("segserve-device")
     await instances.close()

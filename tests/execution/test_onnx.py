@@ -4,13 +4,21 @@ import threading
 
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from segserve.core.errors import InvalidInput, LoadFailed, ServiceError
 from segserve.core.tensor import DataType
-from segserve.execution.onnx import OnnxBackend, OnnxOptions, inspect_onnx
+from segserve.execution.onnx import (
+    OnnxBackend,
+    OnnxOptions,
+    _device,
+    _named,
+    _session_options,
+    inspect_onnx,
+)
 
 CPU2 = OnnxOptions(cores=2)
+SEQUENCE = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
 
 
 def test_runs_both_ways_with_one_answer(write_graph):
@@ -52,7 +60,74 @@ def test_every_datatype_passes_through(write_graph, onnx_type, dtype):
 def test_strings(write_graph):
     backend = OnnxBackend(write_graph("Identity", TensorProto.STRING), CPU2)
     x = np.array([[b"a", b"\xc3\xa9", b""]], dtype=object)
-    assert backend.run({"x": x}, wide=False)["y"].tolist() == [["a", "é", ""]]
+    assert backend.run({"x": x}, wide=False)["y"].tolist() == [[b"a", "é".encode(), b""]]
+    parts = np.array([[memoryview(b"a"), "é", bytearray(b"c")]], dtype=object)
+    assert backend.run({"x": parts}, wide=False)["y"].tolist() == [[b"a", "é".encode(), b"c"]]
+    broken = np.array([[b"fine", b"\xff", b""]], dtype=object)
+    with pytest.raises(InvalidInput, match="input 'x': element 1 is not UTF-8"):
+        backend.run({"x": broken}, wide=False)
+
+
+@pytest.mark.parametrize(
+    ("write", "text"),
+    [
+        (lambda g: g("Identity", TensorProto.BFLOAT16), r"'x' is a tensor\(bfloat16\).*export it"),
+        (
+            lambda g: g("SequenceConstruct", output=SEQUENCE),
+            r"'y' is a seq\(tensor\(float\)\).*export it",
+        ),
+    ],
+)
+def test_tensors_that_no_protocol_carries_are_refused(write_graph, write, text):
+    path = write(write_graph)
+    with pytest.raises(LoadFailed, match=text):
+        OnnxBackend(path, CPU2)
+    with pytest.raises(LoadFailed, match=text):
+        inspect_onnx(path)
+
+
+@pytest.mark.parametrize("level", [None, -1, 0, 1, 2, 7])
+def test_every_graph_level_runs(write_graph, level):
+    backend = OnnxBackend(write_graph("Relu"), OnnxOptions(cores=1, graph_level=level))
+    assert backend.run({"x": np.ones((1, 3), np.float32)}, wide=False)["y"].sum() == 3
+
+
+def test_the_graph_levels_are_tritons():
+    import onnxruntime
+
+    levels = {
+        level: _session_options(
+            onnxruntime, OnnxOptions(cores=1, graph_level=level), 1
+        ).graph_optimization_level.name
+        for level in (None, -1, 1, 2)
+    }
+    assert levels == {
+        None: "ORT_ENABLE_ALL",
+        -1: "ORT_ENABLE_BASIC",
+        1: "ORT_ENABLE_EXTENDED",
+        2: "ORT_DISABLE_ALL",
+    }
+
+
+def test_tritons_numbers_become_names():
+    given = {"cudnn_conv_algo_search": "0", "arena_extend_strategy": "kNextPowerOfTwo", "a": "1"}
+    assert _named(given) == {
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+        "arena_extend_strategy": "kNextPowerOfTwo",
+        "a": "1",
+    }
+
+
+def test_devices_are_called_what_they_are():
+    assert _device("CUDAExecutionProvider", 1) == "cuda:1"
+    assert _device("TensorrtExecutionProvider", 0) == "cuda:0"
+    assert _device("OpenVINOExecutionProvider", 0) == "openvino"
+    assert _device("CPUExecutionProvider", 3) == "cpu"
+
+
+def test_one_core_makes_one_session(write_graph):
+    backend = OnnxBackend(write_graph("Relu"), OnnxOptions(cores=1))
+    assert backend._wide is backend._narrow
 
 
 def test_inputs_that_are_views_are_taken_as_they_look(write_graph):

@@ -35,3 +35,14 @@ def test_full_by_bytes_or_by_number():
 def test_what_can_never_fit_is_said_to_be_too_large():
     with pytest.raises(TooLarge, match="--max-pending-bytes"):
         Admission(max_bytes=100, max_requests=2).permit(101).__enter__()
+
+
+def test_a_permit_is_given_back_once():
+    admission = Admission(max_bytes=100, max_requests=2)
+    permit = admission.permit(60)
+    assert admission.bytes_in_use == 60
+    with permit:
+        permit.release()
+        assert admission.bytes_in_use == 0
+    permit.release()
+    assert (admission.bytes_in_use, admission.requests) == (0, 0)

@@ -1,190 +1,186 @@
-"""The batcher with a gated fake model: every caller gets exactly one right answer."""
+"""Which items go together, and in which order."""
 
 import asyncio
-import random
+import time
 
 import numpy as np
-import pytest
 
-from segserve.core.deadline import Deadline
-from segserve.core.errors import (
-    BackendFailed,
-    DeadlineExceeded,
-    NotReady,
-    Overloaded,
-    ServiceError,
-)
 from segserve.scheduling.batcher import Item
 from segserve.scheduling.policy import QueuePolicy
 
 
-async def test_a_lone_item_goes_at_once_and_alone(kit):
-    model = kit.GatedModel()
-    batcher, observed = kit.make(model)
-    result = await batcher.submit(kit.item(3.0))
+async def test_a_lone_item_goes_at_once_and_alone(open_desk):
+    desk = open_desk()
+    result = await desk.batcher.submit(desk.item(3.0))
     assert result.outputs["y"].tolist() == [6.0]
-    assert (result.batch_size, model.alone, observed.sizes) == (1, [True], [1])
+    assert (result.batch_size, desk.model.alone, desk.sizes) == (1, [True], [1])
 
 
-async def test_what_gathers_while_the_model_is_busy_goes_together(kit):
-    model = kit.GatedModel(is_open=False)
-    batcher, observed = kit.make(model)
-    tasks = [kit.submit(batcher, 0.0)]
-    await kit.settle()
-    tasks += [kit.submit(batcher, float(i)) for i in range(1, 7)]
-    await kit.settle()
-    model.gate.set()
-    assert [await kit.value(t) for t in tasks] == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0]
-    assert observed.sizes == [1, 4, 2]
+async def test_what_gathers_while_the_model_is_busy_goes_together(shut_desk):
+    desk = shut_desk()
+    tasks = [await desk.busy()]
+    tasks += [desk.submit(float(i)) for i in range(1, 7)]
+    await desk.settle()
+    desk.model.gate.set()
+    assert [await desk.value(t) for t in tasks] == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0]
+    assert desk.sizes == [1, 4, 2]
+    assert desk.model.alone == [True, False, False]
 
 
-async def test_what_arrives_in_one_sweep_is_one_batch(kit):
-    model = kit.GatedModel()
-    batcher, observed = kit.make(model)
-    results = await asyncio.gather(*(batcher.submit(kit.item(float(i))) for i in range(4)))
+async def test_what_arrives_in_one_sweep_is_one_batch(open_desk):
+    desk = open_desk()
+    results = await asyncio.gather(*(desk.submit(float(i)) for i in range(4)))
     assert [r.outputs["y"][0] for r in results] == [0, 2, 4, 6]
-    assert observed.sizes == [4]
+    assert desk.sizes == [4]
 
 
-async def test_cancelled_in_queue_costs_the_model_nothing_and_neighbours_nothing(kit):
-    model = kit.GatedModel(is_open=False)
-    batcher, _ = kit.make(model)
-    first = kit.submit(batcher, 1.0)
-    await kit.settle()
-    gone, stays = kit.submit(batcher, 2.0), kit.submit(batcher, 3.0)
-    await kit.settle()
-    gone.cancel()
-    await kit.settle()
-    assert batcher.pending() == 1
-    model.gate.set()
-    assert (await kit.value(first), await kit.value(stays)) == (2.0, 6.0)
-    assert model.batches == [[1.0], [3.0]]
+async def test_what_arrives_in_one_sweep_is_shared_among_idle_cores(open_desk):
+    desk = open_desk(instances=2, spread=True)
+    await asyncio.gather(*(desk.submit(float(i)) for i in range(4)))
+    assert desk.sizes == [2, 2]
 
 
-async def test_cancelled_while_running_leaves_neighbours_their_answers(kit):
-    model = kit.GatedModel(is_open=False)
-    batcher, _ = kit.make(model)
-    gone, stays = kit.submit(batcher, 1.0), kit.submit(batcher, 2.0)
-    await kit.settle()
-    gone.cancel()
-    await kit.settle()
-    model.gate.set()
-    assert await kit.value(stays) == 4.0
-    assert model.batches == [[1.0, 2.0]]
+async def test_one_batch_per_instance(shut_desk):
+    desk = shut_desk(instances=2, max_batch_size=1)
+    tasks = [desk.submit(float(i)) for i in range(5)]
+    await desk.settle()
+    assert desk.model.batches == [[0.0], [1.0]]
+    assert desk.batcher.pending() == 3
+    desk.model.gate.set()
+    await asyncio.gather(*tasks)
 
 
-async def test_one_poisoned_item_fails_alone(kit):
-    model = kit.GatedModel()
-    batcher, _ = kit.make(model)
-    results = await asyncio.gather(
-        *(batcher.submit(kit.item(v)) for v in (1.0, kit.POISON, 3.0)), return_exceptions=True
+async def test_queue_time_is_until_a_slot_began(shut_desk):
+    desk = shut_desk()
+    first = await desk.busy()
+    second = desk.submit(1.0)
+    await asyncio.sleep(0.05)
+    desk.model.gate.set()
+    assert (await first).queue_s < 0.04 <= (await second).queue_s
+
+
+async def test_shapes_never_mix_and_never_starve(shut_desk):
+    desk = shut_desk()
+    first = await desk.busy(0.0, "a")
+    rare = desk.submit(9.0, "rare")
+    await asyncio.sleep(0.002)
+    busy = [desk.submit(float(i), "a") for i in range(1, 6)]
+    await desk.settle()
+    desk.model.gate.set()
+    await asyncio.gather(first, rare, *busy)
+    assert desk.model.batches == [[0.0], [9.0], [1.0, 2.0, 3.0, 4.0], [5.0]]
+
+
+async def test_a_steady_stream_of_one_shape_does_not_starve_another(open_desk):
+    desk = open_desk()
+
+    async def stream():
+        while True:
+            await asyncio.gather(*(desk.submit(float(i), "busy") for i in range(8)))
+
+    streams = [asyncio.create_task(stream()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    before = len(desk.model.batches)
+    assert await desk.value(desk.submit(100.0, "rare")) == 200.0
+    assert len(desk.model.batches) - before < 12
+    for task in streams:
+        task.cancel()
+    await asyncio.gather(*streams, return_exceptions=True)
+
+
+async def test_priority_levels(shut_desk):
+    desk = shut_desk(max_batch_size=1, priority_levels=2, default_priority=2)
+    tasks = [await desk.busy()]
+    tasks += [desk.submit(1.0), desk.submit(2.0, priority=1)]
+    await desk.settle()
+    desk.model.gate.set()
+    await asyncio.gather(*tasks)
+    assert desk.model.batches == [[0.0], [2.0], [1.0]]
+
+
+async def test_a_delayed_item_goes_behind_its_level_but_before_lower_ones(shut_desk):
+    in_time = QueuePolicy()
+    delayed = QueuePolicy(reject=False, allow_timeout_override=True)
+    desk = shut_desk(
+        max_batch_size=1,
+        priority_levels=2,
+        default_priority=1,
+        queue_policies={1: delayed, 2: in_time},
     )
-    assert [type(r) is BackendFailed for r in results] == [False, True, False]
-    assert results[2].outputs["y"].tolist() == [6.0]
+    tasks = [await desk.busy()]
+    tasks += [desk.submit(2.0, queue_timeout_us=1000), desk.submit(4.0, priority=2)]
+    await asyncio.sleep(0.02)
+    tasks.append(desk.submit(3.0))
+    await desk.settle()
+    desk.model.gate.set()
+    await asyncio.gather(*tasks)
+    assert desk.model.batches == [[0.0], [3.0], [2.0], [4.0]]
 
 
-async def test_a_model_without_a_row_per_item_is_found_out(kit):
-    model = kit.GatedModel()
-    model.wrong_rows = True
-    batcher, _ = kit.make(model)
-    results = await asyncio.gather(
-        batcher.submit(kit.item(1.0)), batcher.submit(kit.item(2.0)), return_exceptions=True
-    )
-    assert all(isinstance(r, BackendFailed | type(results[0])) for r in results)
-    model.wrong_rows = False
-    assert await kit.value(kit.submit(batcher, 5.0)) == 10.0
+async def test_a_preferred_size_does_not_wait_and_the_rest_does(open_desk):
+    desk = open_desk(max_batch_size=8, preferred_batch_sizes=(4,), max_queue_delay_s=0.05)
+    start_s = time.monotonic()
+    results = await asyncio.gather(*(desk.submit(float(i)) for i in range(6)))
+    assert time.monotonic() - start_s >= 0.05
+    assert desk.sizes == [4, 2]
+    assert [r.outputs["y"][0] for r in results] == [0, 2, 4, 6, 8, 10]
 
 
-async def test_without_a_batch_axis_tensors_pass_as_they_are(kit):
+async def test_a_delay_gathers_company(open_desk):
+    desk = open_desk(max_queue_delay_s=0.05)
+    first = desk.submit(1.0)
+    await asyncio.sleep(0.005)
+    await asyncio.gather(first, desk.submit(2.0))
+    assert desk.sizes == [2]
+
+
+async def test_without_a_batch_axis_tensors_pass_as_they_are(desk_over):
     class Whole:
-        async def run(self, inputs, *, alone):
-            return {"y": inputs["x"].sum()}
+        async def run(self, work, *, alone):
+            return work(lambda inputs: {"y": inputs["x"].sum()})
 
-    batcher, _ = kit.make(Whole(), max_batch_size=0)
-    result = await batcher.submit(Item({"x": np.ones((2, 3))}, "b"))
-    assert result.outputs["y"] == 6
-
-
-async def test_shutdown_answers_what_waits_and_finishes_what_runs(kit):
-    model = kit.GatedModel(is_open=False)
-    batcher, _ = kit.make(model)
-    running = kit.submit(batcher, 1.0)
-    await kit.settle()
-    waiting = kit.submit(batcher, 2.0)
-    await kit.settle()
-    closing = asyncio.create_task(batcher.close(NotReady("unloaded")))
-    with pytest.raises(NotReady, match="unloaded"):
-        await waiting
-    with pytest.raises(NotReady):
-        await batcher.submit(kit.item(3.0))
-    model.gate.set()
-    assert await kit.value(running) == 2.0
-    await closing
+    desk = desk_over(Whole(), max_batch_size=0)
+    items = [Item({"x": np.full((2, 3), n)}, "b") for n in (1, 2)]
+    results = await asyncio.gather(*map(desk.batcher.submit, items))
+    assert [r.outputs["y"] for r in results] == [6, 12]
+    assert desk.sizes == [1, 1]
 
 
-async def test_drain_waits_and_gives_up(kit):
-    model = kit.GatedModel(is_open=False)
-    batcher, _ = kit.make(model)
-    running = kit.submit(batcher, 1.0)
-    await kit.settle()
-    assert await batcher.drain(0.02) is False
-    model.gate.set()
-    assert await batcher.drain(1.0) is True
-    await running
+class Slow:
+    """Takes as long as its first value says, in hundredths of a second."""
+
+    async def run(self, work, *, alone):
+        seen = []
+        answer = work(lambda inputs: seen.append(inputs["x"]) or {"y": inputs["x"]})
+        await asyncio.sleep(float(seen[0].flat[0]) / 100 if seen else 0)
+        return answer
 
 
-async def test_a_broken_policy_answers_everybody(kit):
-    model = kit.GatedModel(is_open=False)
-    batcher, _ = kit.make(model)
-    running = kit.submit(batcher, 1.0)
-    await kit.settle()
-    waiting = kit.submit(batcher, 2.0)
-    await kit.settle()
-    batcher._queues.waiting = lambda: 1 / 0
-    model.gate.set()
-    with pytest.raises(BackendFailed, match="batcher failed"):
-        await waiting
-    assert await kit.value(running) == 2.0
+async def ended_order(desk, values, **limits):
+    order = []
 
-
-async def test_exactly_one_right_answer_under_fire(kit):
-    """A thousand items of mixed shapes with cancels, poison, deadlines and a slow model."""
-    chance = random.Random(7)
-
-    class Slow(kit.GatedModel):
-        async def run(self, inputs, *, alone):
-            await asyncio.sleep(chance.random() * 0.002)
-            return await super().run(inputs, alone=alone)
-
-    batcher, _ = kit.make(Slow(), instances=2, default_policy=QueuePolicy(max_queue_size=300))
-    outcomes = {"right": 0, "poisoned": 0, "cancelled": 0, "expired": 0, "full": 0}
-    outcomes["wrong"] = 0
-
-    async def ask(number):
-        await asyncio.sleep(chance.random() * 0.3)
-        poisoned = chance.random() < 0.03
-        deadline = Deadline.after(0.005) if chance.random() < 0.1 else Deadline()
-        v = kit.POISON if poisoned else float(number)
-        task = kit.submit(batcher, v, number % 5, deadline=deadline)
-        if chance.random() < 0.1:
-            asyncio.get_running_loop().call_later(chance.random() * 0.01, task.cancel)
+    async def ask(v):
         try:
-            assert await kit.value(task) == 2.0 * number
-            assert not poisoned
-            outcomes["right"] += 1
-        except asyncio.CancelledError:
-            outcomes["cancelled"] += 1
-        except Overloaded:
-            outcomes["full"] += 1
-        except DeadlineExceeded:
-            outcomes["expired"] += 1
-        except ServiceError:
-            outcomes["poisoned" if poisoned else "wrong"] += 1
+            await desk.submit(v)
+        finally:
+            order.append(v)
 
-    async with asyncio.timeout(30):
-        await asyncio.gather(*(ask(n) for n in range(1, 1001)))
-    assert sum(outcomes.values()) == 1000
-    assert outcomes["wrong"] == 0
-    assert outcomes["right"] > 500
-    assert outcomes["poisoned"] > 5
-    assert batcher.pending() == 0
+    await asyncio.gather(*(asyncio.create_task(ask(v)) for v in values))
+    return order
+
+
+async def test_preserved_order(desk_over):
+    desk = desk_over(Slow(), max_batch_size=1, instances=3, preserve_ordering=True)
+    assert await ended_order(desk, (5.0, 1.0, 3.0)) == [5.0, 1.0, 3.0]
+    desk = desk_over(Slow(), max_batch_size=1, instances=3)
+    assert await ended_order(desk, (5.0, 1.0, 3.0)) == [1.0, 3.0, 5.0]
+
+
+async def test_a_cancelled_caller_does_not_hold_up_the_order(shut_desk):
+    desk = shut_desk(max_batch_size=1, preserve_ordering=True)
+    first, gone, last = (desk.submit(v) for v in (1.0, 2.0, 3.0))
+    await desk.settle()
+    gone.cancel()
+    await desk.settle()
+    desk.model.gate.set()
+    assert (await desk.value(first), await desk.value(last)) == (2.0, 6.0)

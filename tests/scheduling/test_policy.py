@@ -12,8 +12,8 @@ from segserve.scheduling.policy import (
 )
 
 
-def waiting(bucket="a", count=1, level=1, oldest_s=10.0):
-    return Waiting(bucket, count, level, oldest_s)
+def waiting(bucket="a", count=1, rank=2, oldest_s=10.0):
+    return Waiting(bucket, count, rank, oldest_s)
 
 
 def test_nothing_waits_or_nobody_is_idle():
@@ -31,7 +31,9 @@ def test_an_accelerator_takes_all_that_waits(count, taken):
     assert decide([waiting(count=count)], BatchLimits(8), 1, 10.0) == Take("a", taken)
 
 
-@pytest.mark.parametrize(("count", "idle", "taken"), [(1, 2, 1), (3, 2, 2), (4, 2, 2), (20, 2, 8)])
+@pytest.mark.parametrize(
+    ("count", "idle", "taken"), [(1, 2, 1), (3, 2, 2), (4, 2, 2), (8, 2, 4), (20, 2, 8)]
+)
 def test_cpu_instances_share_what_waits(count, idle, taken):
     limits = BatchLimits(8, instances=2, spread=True)
     assert decide([waiting(count=count)], limits, idle, 10.0) == Take("a", taken)
@@ -88,3 +90,15 @@ def test_levels():
     limits = BatchLimits(8, priority_levels=3, default_priority=2)
     assert [limits.level(p) for p in (0, 1, 3, 4)] == [2, 1, 3, 2]
     assert BatchLimits(8).level(7) == 1
+    assert BatchLimits(8, priority_levels=3).level(0) == 1
+
+
+def test_cores_share_a_full_batch_too():
+    limits = BatchLimits(8, instances=2, spread=True, max_queue_delay_s=0.5)
+    assert decide([waiting(count=8)], limits, 2, 10.1) == Take("a", 4)
+    assert decide([waiting(count=7)], limits, 2, 10.1) == WaitUntil(10.5)
+
+
+def test_nothing_preferred_and_no_delay_goes_at_once():
+    limits = BatchLimits(8, preferred_batch_sizes=(4,))
+    assert decide([waiting(count=3)], limits, 1, 10.0) == Take("a", 3)

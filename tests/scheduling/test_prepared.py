@@ -28,3 +28,31 @@ async def test_a_deadline_is_looked_at_again_once_there_is_room():
         await prepared.row(Deadline.after(-1)).__aenter__()
     async with asyncio.timeout(1), prepared.row(NO_DEADLINE):
         pass
+
+
+async def test_a_deadline_that_passes_while_waiting_is_answered_then():
+    prepared = Prepared(1)
+    async with prepared.row(NO_DEADLINE):
+        async with asyncio.timeout(1):
+            with pytest.raises(DeadlineExceeded):
+                await prepared.row(Deadline.after(0.01)).__aenter__()
+        assert prepared.waiting == 0
+    async with asyncio.timeout(1), prepared.row(Deadline.after(1)):
+        pass
+
+
+async def test_first_come_first_served_and_never_more_than_there_are():
+    prepared = Prepared(2)
+    inside, most, order = 0, 0, []
+
+    async def hold(n):
+        nonlocal inside, most
+        async with prepared.row(Deadline.after(5)):
+            order.append(n)
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0.001)
+            inside -= 1
+
+    await asyncio.gather(*(hold(n) for n in range(10)))
+    assert (most, order) == (2, list(range(10)))

@@ -88,7 +88,7 @@ class CpuPool:
         ShuttingDown
             When the pool is closed.
         Exception
-            Whatever `work` raises.
+            Whatever `work` raises; ``StopIteration`` as a RuntimeError.
         """
         if self._closed:
             raise ShuttingDown("the server is stopping")
@@ -102,6 +102,8 @@ class CpuPool:
         finally:
             if job.future.cancelled():
                 self._withdraw(job, priority)
+            elif job.future.done():
+                job.future.exception()  # looked at, should the caller be gone in this very moment
 
     def _withdraw(self, job: _Job, priority: Priority) -> None:
         try:
@@ -139,9 +141,12 @@ class CpuPool:
         while (job := self._jobs.get()) is not None:
             try:
                 job.result = job.work()
+            except StopIteration as error:  # a future refuses to carry it
+                job.error = RuntimeError(f"the work raised {error!r}")
             except BaseException as error:  # noqa: BLE001  it is the caller's answer
                 job.error = error
             self._tell(job)
+            del job  # or an idle thread would keep the last result alive
 
     def _tell(self, job: _Job) -> None:
         """Hand a finished job over; one wake-up of the loop serves all that end together."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from queue import SimpleQueue
+from typing import TypeVar
 
 from segserve.core.tensor import Tensors
 from segserve.execution.backend import Backend
 from segserve.execution.cpu_pool import CpuPool, Priority
+
+T = TypeVar("T")
+RunModel = Callable[[Tensors], Tensors]
 
 
 class Instances:
@@ -29,7 +34,9 @@ class Instances:
     def __init__(self, backends: Sequence[Backend], count: int, pool: CpuPool | None) -> None:
         self.count = count
         self._backends = tuple(backends)
-        self._free = list(backends)
+        self._free: SimpleQueue[Backend] = SimpleQueue()
+        for backend in backends:
+            self._free.put(backend)
         self._pool = pool
         self._threads = None if pool else ThreadPoolExecutor(count, "segserve-device")
 
@@ -38,8 +45,11 @@ class Instances:
         """Where the model really runs."""
         return self._backends[0].device
 
-    async def run(self, inputs: Tensors, *, alone: bool) -> Tensors:
-        """Run one batch.
+    async def run(self, work: Callable[[RunModel], T], *, alone: bool) -> T:
+        """Call ``work(run_model)`` on a thread, once there is a core or a device for it.
+
+        What `work` does before the model runs (looking at who still waits, stacking the batch) is
+        done at the last moment, and not on the event loop.
 
         Parameters
         ----------
@@ -48,34 +58,34 @@ class Instances:
 
         Raises
         ------
-        BackendFailed
-            When the model fails.
+        ShuttingDown
+            When the pool is closed.
+        Exception
+            Whatever `work` raises.
         """
-        backend = self._checkout()
-        try:
-            return await self._run_on(backend, inputs, alone=alone)
-        finally:
-            self._check_in(backend)
-
-    async def _run_on(self, backend: Backend, inputs: Tensors, *, alone: bool) -> Tensors:
         if self._pool is None:
-            work = partial(backend.run, inputs, wide=True)
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            loop = asyncio.get_running_loop()
+            job = partial(self._call, work, wide=True)
+            return await loop.run_in_executor(self._threads, job)
         wide = alone and self._pool.idle()
         return await self._pool.run(
-            partial(backend.run, inputs, wide=wide),
+            partial(self._call, work, wide=wide),
             priority=Priority.RUN,
             tokens=self._pool.cores if wide else 1,
         )
 
-    def _checkout(self) -> Backend:
-        if self._backends[0].reentrant:
-            return self._backends[0]
-        return self._free.pop()
+    def _call(self, work: Callable[[RunModel], T], *, wide: bool) -> T:
+        """Lend a backend to `work`; on the thread.
 
-    def _check_in(self, backend: Backend) -> None:
-        if not backend.reentrant:
-            self._free.append(backend)
+        A backend is given back when its run has really ended, whatever became of the caller.
+        """
+        if self._backends[0].reentrant:
+            return work(partial(self._backends[0].run, wide=wide))
+        backend = self._free.get()
+        try:
+            return work(partial(backend.run, wide=wide))
+        finally:
+            self._free.put(backend)
 
     async def close(self) -> None:
         """Free the model; nothing runs any more."""

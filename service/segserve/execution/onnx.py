@@ -35,7 +35,19 @@ _DATATYPES = {
     "tensor(string)": DataType.BYTES,
 }
 _CPU = "CPUExecutionProvider"
-_LOG_ERRORS = 3
+_DEVICE_KINDS = {
+    _CPU: "cpu",
+    "CUDAExecutionProvider": "cuda",
+    "TensorrtExecutionProvider": "cuda",
+    "OpenVINOExecutionProvider": "openvino",
+}
+_LOG_WARNINGS, _LOG_ERRORS = 2, 3
+_GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
+_NUMBERED = {
+    "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
+    "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
+}
+"""Triton's numbers for what ONNX Runtime's Python calls by name (onnxruntime_backend README.md)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,9 @@ class OnnxOptions:
     device_id : int
         Which accelerator.
     graph_level : int or None
-        Triton's ``optimization.graph.level``: -1 basic or none, 1 basic, 2 extended; None for all.
+        Triton's ``optimization.graph.level`` as its ONNX Runtime backend reads it
+        (onnxruntime_backend src/onnxruntime.cc): -1 basic, 1 extended, 2 none; anything else, and
+        None, all.
     intra_op_threads : int
         0: one session of one thread and one of `cores`; else one session of this many threads.
     config_entries : Mapping
@@ -83,20 +97,14 @@ def _session_options(runtime: Any, options: OnnxOptions, threads: int) -> Any:
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
-    settings.log_severity_level = _LOG_ERRORS
+    settings.log_severity_level = _LOG_WARNINGS
     settings.enable_cpu_mem_arena = options.enable_mem_arena
     settings.enable_mem_pattern = options.enable_mem_pattern
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for name, value in options.config_entries.items():
         settings.add_session_config_entry(name, value)
-    levels = runtime.GraphOptimizationLevel
-    settings.graph_optimization_level = {
-        None: levels.ORT_ENABLE_ALL,
-        -1: levels.ORT_ENABLE_BASIC,
-        0: levels.ORT_ENABLE_ALL,
-        1: levels.ORT_ENABLE_BASIC,
-        2: levels.ORT_ENABLE_EXTENDED,
-    }.get(options.graph_level, levels.ORT_ENABLE_ALL)
+    level = _GRAPH_LEVELS.get(options.graph_level or 0, "ORT_ENABLE_ALL")
+    settings.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, level)
     return settings
 
 
@@ -138,6 +146,7 @@ def inspect_onnx(model_file: Path) -> GraphSpecs:
     runtime = _runtime()
     settings = _session_options(runtime, OnnxOptions(cores=1), 1)
     settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    settings.log_severity_level = _LOG_ERRORS  # what there is to warn of is said when it is opened
     return _specs(model_file, _open(runtime, model_file, settings, [_CPU]))
 
 
@@ -163,7 +172,7 @@ class OnnxBackend:
         missing = [name for name, _ in providers if name not in in_use]
         if missing and not options.allow_cpu_fallback:
             raise LoadFailed(_missing_text(model_file, missing, in_use))
-        self.device = f"cuda:{options.device_id}" if in_use[0] != _CPU else "cpu"
+        self.device = _device(in_use[0], options.device_id)
         self._wide = self._narrow
         if self.device == "cpu" and not options.intra_op_threads and options.cores > 1:
             settings = _session_options(runtime, options, options.cores)
@@ -182,17 +191,46 @@ class OnnxBackend:
             raise InvalidInput(f"the model refused its input: {error}") from error
         except Exception as error:
             raise BackendFailed(f"the model failed: {error}") from error
-        return dict(zip(self._output_names, outputs, strict=True))
+        return {
+            name: _as_bytes(array) if array.dtype == object else array
+            for name, array in zip(self._output_names, outputs, strict=True)
+        }
 
     def _fed(self, name: str, array: Array) -> Array:
         if name in self._strings:
-            texts = [bytes(element).decode() for element in array.reshape(-1)]
-            return np.array(texts, dtype=object).reshape(array.shape)
+            return _texts(name, array)
         return np.ascontiguousarray(array)
 
     def close(self) -> None:
         """Free the sessions."""
         self._narrow = self._wide = None
+
+
+def _device(provider: str, device_id: int) -> str:
+    kind = _DEVICE_KINDS.get(provider, provider)
+    return f"{kind}:{device_id}" if kind == "cuda" else kind
+
+
+def _texts(name: str, array: Array) -> Array:
+    """Give BYTES as the str objects that ONNX Runtime takes."""
+    out = np.empty(array.size, dtype=object)
+    try:
+        for index, element in enumerate(array.flat):
+            out[index] = element if isinstance(element, str) else bytes(element).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"input '{name}': element {index} is not UTF-8 ({error.reason} at byte {error.start}); "
+            f"string tensors of ONNX models hold UTF-8 text"
+        ) from None
+    return out.reshape(array.shape)
+
+
+def _as_bytes(array: Array) -> Array:
+    """Give a string output as BYTES: elements are bytes."""
+    out = np.empty(array.size, dtype=object)
+    for index, element in enumerate(array.flat):
+        out[index] = str(element).encode()
+    return out.reshape(array.shape)
 
 
 def _available(
@@ -203,7 +241,11 @@ def _available(
     missing = [name for name, _ in options.providers if name not in there]
     if missing and not options.allow_cpu_fallback:
         raise LoadFailed(_missing_text(model_file, missing, there))
-    return [(name, dict(given)) for name, given in options.providers if name in there]
+    return [(name, _named(given)) for name, given in options.providers if name in there]
+
+
+def _named(given: Mapping[str, str]) -> dict[str, str]:
+    return {key: _NUMBERED.get(key, {}).get(value, value) for key, value in given.items()}
 
 
 def _missing_text(model_file: Path, missing: list[str], there: list[str]) -> str:

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from segserve.core.errors import Overloaded, TooLarge
 
 _RETRY_AFTER_S = 0.1
+
+
+class Permit:
+    """What one request was counted at; given back once, by `release` or by leaving the ``with``."""
+
+    def __init__(self, admission: Admission, cost_bytes: int) -> None:
+        self.cost_bytes = cost_bytes
+        self._admission: Admission | None = admission
+
+    def release(self) -> None:
+        """Give the permit back; a second time nothing happens."""
+        if self._admission is not None:
+            self._admission.bytes_in_use -= self.cost_bytes
+            self._admission.requests -= 1
+            self._admission = None
+
+    def __enter__(self) -> Permit:
+        """Give the permit itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the permit back, whatever happened."""
+        self.release()
 
 
 class Admission:
@@ -26,9 +53,8 @@ class Admission:
         self.bytes_in_use = 0
         self.requests = 0
 
-    @contextmanager
-    def permit(self, cost_bytes: int) -> Iterator[None]:
-        """Hold a permit for `cost_bytes`.
+    def permit(self, cost_bytes: int) -> Permit:
+        """Take a permit for `cost_bytes`; whoever takes it releases it, best by ``with``.
 
         Raises
         ------
@@ -55,8 +81,4 @@ class Admission:
             )
         self.bytes_in_use += cost_bytes
         self.requests += 1
-        try:
-            yield
-        finally:
-            self.bytes_in_use -= cost_bytes
-            self.requests -= 1
+        return Permit(self, cost_bytes)

@@ -28,22 +28,28 @@ def stack(rows: Sequence[Array]) -> Array:
     first = rows[0]
     if len(rows) == 1:
         return first[None]
-    if _side_by_side(rows):
+    if side_by_side(rows):
         shape = (len(rows), *first.shape)
         strides = (first.nbytes, *first.strides)
         return as_strided(first, shape, strides, writeable=first.flags.writeable)
     return np.stack(rows)
 
 
-def _side_by_side(rows: Sequence[Array]) -> bool:
+def address(array: Array) -> int:
+    """Give where an array's first element lies in memory."""
+    return int(array.__array_interface__["data"][0])
+
+
+def side_by_side(rows: Sequence[Array]) -> bool:
+    """Whether rows follow one another in the memory of one array, in this order."""
     first = rows[0]
     if first.base is None or first.nbytes == 0 or first.dtype == object:
         return False
-    start, step = first.ctypes.data, first.nbytes
+    start, step = address(first), first.nbytes
     return all(
         row.base is first.base
         and row.flags.c_contiguous
         and row.nbytes == step
-        and row.ctypes.data == start + index * step
+        and address(row) == start + index * step
         for index, row in enumerate(rows)
     )

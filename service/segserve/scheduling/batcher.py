@@ -9,25 +9,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
-from segserve.core.errors import BackendFailed, ServiceError
-from segserve.core.tensor import Array, Tensors
-from segserve.scheduling.batch import stack
+from segserve.core.errors import BackendFailed, DeadlineExceeded, ServiceError
+from segserve.scheduling.batch_run import ModelRun, Outcome, RunModel, run_rows
+from segserve.scheduling.item import BatchResult, Entry, Item, fresh
+from segserve.scheduling.ordering import Ordering
 from segserve.scheduling.policy import BatchLimits, Take, WaitUntil, decide
-from segserve.scheduling.queues import BatchResult, BucketQueues, Entry, Item
+from segserve.scheduling.queues import BucketQueues
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 __all__ = ["BatchObserver", "BatchResult", "Batcher", "Item", "Slots"]
+
+_DRAIN_STEP_S = 0.005
 
 
 class Slots(Protocol):
     """Where batches run: the instances of one model version."""
 
-    async def run(self, inputs: Tensors, *, alone: bool) -> Tensors:
-        """Run one batch; `alone` says that nothing else waits, so all cores may be used."""
+    async def run(self, work: Callable[[RunModel], T], *, alone: bool) -> T:
+        """Call ``work(run_model)`` on a thread once there is a core or a device for it.
+
+        `alone` says that nothing else of this model waits, so that all cores may be used.
+        """
         ...
 
 
@@ -54,11 +60,11 @@ class Batcher:
         self._limits = limits
         self._observer = observer
         self._queues = BucketQueues(limits)
+        self._ordering = Ordering()
         self._running: set[asyncio.Task[None]] = set()
         self._pump_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed: ServiceError | None = None
-        self._order: deque[Entry] = deque()
 
     def pending(self) -> int:
         """Items that wait for an instance."""
@@ -72,12 +78,12 @@ class Batcher:
         Overloaded
             When the queue of its priority level, or the list of shapes, is full.
         QueueTimeout, DeadlineExceeded
-            When its time was up before an instance took it.
+            When its time was up before an instance began with it.
         BackendFailed
             When the model failed on it.
         """
         if self._closed is not None:
-            raise self._closed
+            raise fresh(self._closed)
         loop = asyncio.get_running_loop()
         entry = self._queues.add(item, loop)
         self._schedule_pump(loop)
@@ -87,21 +93,24 @@ class Batcher:
             return await entry.future
         finally:
             self._queues.discard(entry)
+            entry.forget()
 
     async def _in_order(self, entry: Entry) -> BatchResult:
-        """Wait until the entry and all that came before it are done, or their callers gone."""
-        entry.released = asyncio.Event()
-        self._order.append(entry)
+        """Wait until the entry and all that came before it are done, or their callers gone.
+
+        What was refused while it queued never ran: its refusal is not held back.
+        """
+        ticket = self._ordering.enter()
+        gone = False
         try:
             return await entry.future
+        except asyncio.CancelledError:
+            gone = True
+            raise
         finally:
-            entry.finished = True
-            while self._order and self._order[0].finished:
-                first = self._order.popleft()
-                if first.released is not None:
-                    first.released.set()
-            if not entry.future.cancelled():
-                await entry.released.wait()
+            self._ordering.finish(ticket)
+            if entry.taken and not gone:
+                await ticket.released.wait()
 
     # --- cutting batches
 
@@ -154,57 +163,51 @@ class Batcher:
     # --- running batches
 
     async def _run(self, entries: Sequence[Entry], *, alone: bool) -> None:
-        taken_s = time.monotonic()
+        def work(run: RunModel) -> list[tuple[Entry, Outcome]]:
+            return self._work(entries, run)
+
         try:
-            await self._run_batch(entries, taken_s, alone=alone)
-        except Exception as error:  # noqa: BLE001  whatever the model raises is their answer
-            if len(entries) == 1:
-                entries[0].fail(_as_service_error(error))
-            else:
-                await self._run_apart(entries, taken_s)
+            outcomes = await self._slots.run(work, alone=alone)
+            self._tell(outcomes)
+        except ServiceError as error:
+            _fail_all(entries, error)
+        except Exception as error:
+            log.exception("batch_not_run")
+            _fail_all(entries, BackendFailed(f"the batch could not be run: {error!r}"))
         finally:
-            for entry in entries:
-                entry.fail(BackendFailed("the batch ended without an answer"))
+            _fail_all(entries, BackendFailed("the batch ended without an answer"))
 
-    async def _run_apart(self, entries: Sequence[Entry], taken_s: float) -> None:
-        """Run the items of a failed batch one by one, so that only the poisoned ones fail."""
+    def _work(self, entries: Sequence[Entry], run: RunModel) -> list[tuple[Entry, Outcome]]:
+        """Run what is still wanted of a batch; on the slot's thread."""
+        outcomes: list[tuple[Entry, Outcome]] = []
+        live: list[Entry] = []
         for entry in entries:
-            if entry.future.done():
+            if entry.item.deadline.passed():
+                late = DeadlineExceeded("the caller's deadline passed while the request was queued")
+                outcomes.append((entry, late))
+            elif not entry.future.done():
+                live.append(entry)
+        if live:
+            rows = [entry.item.inputs for entry in live]
+            batched = self._limits.max_batch_size > 0
+            outcomes += zip(live, run_rows(rows, run, batched=batched), strict=True)
+        return outcomes
+
+    def _tell(self, outcomes: Sequence[tuple[Entry, Outcome]]) -> None:
+        """Answer the callers; on the loop again."""
+        runs: dict[ModelRun, None] = {}
+        for entry, outcome in outcomes:
+            if isinstance(outcome, ServiceError):
+                entry.fail(outcome)
                 continue
-            try:
-                await self._run_batch([entry], taken_s, alone=False)
-            except Exception as error:  # noqa: BLE001  it is this caller's answer
-                entry.fail(_as_service_error(error))
-
-    async def _run_batch(self, entries: Sequence[Entry], taken_s: float, *, alone: bool) -> None:
-        start_s = time.perf_counter()
-        inputs = self._stacked(entries)
-        stacked_s = time.perf_counter()
-        outputs = await self._slots.run(inputs, alone=alone)
-        done_s = time.perf_counter()
-        batch_s, infer_s = stacked_s - start_s, done_s - stacked_s
-        rows = self._split(outputs, len(entries))
-        self._observer.batch_done(len(entries), batch_s, infer_s)
-        for entry, row in zip(entries, rows, strict=True):
-            queue_s = taken_s - entry.enqueued_s
-            entry.answer(BatchResult(row, queue_s, batch_s, infer_s, len(entries)))
-
-    def _stacked(self, entries: Sequence[Entry]) -> Tensors:
-        if self._limits.max_batch_size == 0:
-            return entries[0].item.inputs
-        names = entries[0].item.inputs
-        return {name: stack([entry.item.inputs[name] for entry in entries]) for name in names}
-
-    def _split(self, outputs: Tensors, count: int) -> list[dict[str, Array]]:
-        if self._limits.max_batch_size == 0:
-            return [dict(outputs)]
-        for name, array in outputs.items():
-            if array.ndim == 0 or len(array) != count:
-                raise BackendFailed(
-                    f"output '{name}' has shape {list(array.shape)} for a batch of {count}: its "
-                    f"first axis must be the batch; set max_batch_size to 0 if the model has none"
-                )
-        return [{n: array[row] for n, array in outputs.items()} for row in range(count)]
+            run = outcome.run
+            queue_s = max(0.0, run.started_s - entry.enqueued_s)
+            entry.answer(
+                BatchResult(outcome.outputs, queue_s, run.batch_s, run.infer_s, run.batch_size)
+            )
+            runs[run] = None
+        for run in runs:
+            self._observer.batch_done(run.batch_size, run.batch_s, run.infer_s)
 
     # --- ending
 
@@ -214,7 +217,7 @@ class Batcher:
         while self._running or len(self._queues):
             if time.monotonic() >= end_s:
                 return False
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(_DRAIN_STEP_S)
         return True
 
     async def close(self, reason: ServiceError) -> None:
@@ -222,11 +225,11 @@ class Batcher:
         self._closed = reason
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._queues.fail_all(reason)
         await asyncio.gather(*self._running, return_exceptions=True)
 
 
-def _as_service_error(error: Exception) -> ServiceError:
-    if isinstance(error, ServiceError):
-        return error
-    return BackendFailed(f"the model failed: {error!r}")
+def _fail_all(entries: Sequence[Entry], error: ServiceError) -> None:
+    for entry in entries:
+        entry.fail(fresh(error))

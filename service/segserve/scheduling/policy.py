@@ -82,7 +82,9 @@ class BatchLimits:
         if self.priority_levels <= 1:
             return 1
         chosen = priority or self.default_priority
-        return chosen if 1 <= chosen <= self.priority_levels else self.default_priority
+        if not 1 <= chosen <= self.priority_levels:
+            chosen = self.default_priority
+        return min(max(1, chosen), self.priority_levels)
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,16 @@ class Waiting:
 
     Parameters
     ----------
-    level : int
-        The best priority level among its items; 1 is the highest.
+    rank : int
+        Of its best items; less goes first. Two per priority level: items in time, and behind them
+        those that a queue timeout has put back.
     oldest_s : float
-        When the head at that level came in, on the monotonic clock.
+        When the head at that rank came in, on the monotonic clock.
     """
 
     bucket: Hashable
     count: int
-    level: int
+    rank: int
     oldest_s: float
 
 
@@ -131,7 +134,7 @@ def decide(
     if idle_instances <= 0:
         return None
     earliest_s = inf
-    for candidate in sorted(waiting, key=lambda w: (w.level, w.oldest_s)):
+    for candidate in sorted(waiting, key=lambda w: (w.rank, w.oldest_s)):
         ripe_s = candidate.oldest_s + limits.max_queue_delay_s
         count = _batch_size(candidate.count, limits, idle_instances, expired=now_s >= ripe_s)
         if count:
@@ -146,10 +149,8 @@ def _batch_size(count: int, limits: BatchLimits, idle: int, *, expired: bool) ->
         return 1
     most = min(count, limits.max_batch_size)
     preferred = max((p for p in limits.preferred_batch_sizes if p <= most), default=0)
-    if count >= limits.max_batch_size and not preferred:
-        return most
     if preferred:
         return preferred
-    if not expired:
+    if not expired and most < limits.max_batch_size:
         return 0
     return min(most, ceil(count / idle)) if limits.spread else most

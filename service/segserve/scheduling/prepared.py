@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import DeadlineExceeded
+
+_LATE = "the caller's deadline passed before the image was decoded"
 
 
 class Prepared:
@@ -32,16 +35,23 @@ class Prepared:
         Raises
         ------
         DeadlineExceeded
-            When the deadline has passed by the time that there is room.
+            When the deadline passes before there is room.
         """
-        self.waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self.waiting -= 1
+        await self._acquire(deadline)
         try:
             if deadline.passed():
-                raise DeadlineExceeded("the caller's deadline passed before the image was decoded")
+                raise DeadlineExceeded(_LATE)
             yield
         finally:
             self._places.release()
+
+    async def _acquire(self, deadline: Deadline) -> None:
+        remaining_s = deadline.remaining_s()
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(None if remaining_s == inf else remaining_s):
+                await self._places.acquire()
+        except TimeoutError:
+            raise DeadlineExceeded(_LATE) from None
+        finally:
+            self.waiting -= 1

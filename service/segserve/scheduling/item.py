@@ -1,0 +1,89 @@
+"""What goes into a batcher, what waits in it, and what comes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from segserve.core.deadline import NO_DEADLINE, Deadline
+from segserve.core.errors import ServiceError
+from segserve.core.tensor import Tensors
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image's tensors, waiting to be run.
+
+    Parameters
+    ----------
+    inputs : Tensors
+        Without the batch axis when the model batches; else whole tensors.
+    bucket : hashable
+        Items of one bucket have equal shapes and may share a batch.
+    deadline : Deadline
+        The caller's own.
+    queue_timeout_us : int
+        The request's wish for a queue timeout, 0 for none.
+    priority : int
+        0 for the model's default level.
+    """
+
+    inputs: Tensors
+    bucket: Hashable
+    deadline: Deadline = NO_DEADLINE
+    queue_timeout_us: int = 0
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """One item's share of a batch.
+
+    Parameters
+    ----------
+    outputs : Tensors
+        This item's rows, without the batch axis (views of the batch's outputs).
+    queue_s, batch_s, infer_s : float
+        Waiting until a slot really began, stacking and running, in seconds.
+    batch_size : int
+        Items in the batch.
+    """
+
+    outputs: Tensors
+    queue_s: float
+    batch_s: float
+    infer_s: float
+    batch_size: int
+
+
+@dataclass(eq=False)
+class Entry:
+    """An item in the queues, and the future that its caller waits on."""
+
+    item: Item
+    future: asyncio.Future[BatchResult]
+    level: int
+    enqueued_s: float
+    timer: asyncio.TimerHandle | None = None
+    taken: bool = False
+
+    def answer(self, result: BatchResult) -> None:
+        """Give the result, unless the caller has gone."""
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def fail(self, error: ServiceError) -> None:
+        """Give the error, unless there is an answer or the caller has gone."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def forget(self) -> None:
+        """Look at an answer that nobody will read, so that the loop does not complain of it."""
+        if self.future.done() and not self.future.cancelled():
+            self.future.exception()
+
+
+def fresh(error: ServiceError) -> ServiceError:
+    """Copy an error that answers several callers: raising one object twice links their frames."""
+    return type(error)(error.message, retry_after_s=error.retry_after_s)
