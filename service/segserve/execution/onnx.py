@@ -2,8 +2,13 @@
 
 On a CPU a model has at most two sessions, shared by all its instances (``run`` is re-entrant): one
 of a single thread, for when many batches run side by side, and one over all cores for when a
-request is alone. Each holds its own copy of the weights. Spinning is off and there is no global
-thread pool (both measured slower under load).
+request is alone. Spinning is off and there is no global thread pool (both measured slower under
+load).
+
+Each session holds its own copy of the weights, reordered for its kernels, so there is nothing that
+the two could share: a DeepLabV3+ of ResNet-50 (159 MB of weights) takes 191 MB of resident memory
+with one session and 354 MB with both, thanks to `trim_heap`; 420 and 617 MB without (1.31).
+``intra_op_thread_count`` in the config makes it one session.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import numpy as np
 from segserve.core.errors import BackendFailed, InvalidInput, LoadFailed
 from segserve.core.tensor import Array, DataType, Tensors, TensorSpec
 from segserve.execution.backend import GraphSpecs
+from segserve.execution.heap import trim_heap
 
 _DATATYPES = {
     "tensor(bool)": DataType.BOOL,
@@ -179,6 +185,7 @@ class OnnxBackend:
             self._wide = _open(runtime, model_file, settings, [_CPU])
         self.specs = _specs(model_file, self._narrow)
         self._output_names = [spec.name for spec in self.specs.outputs]
+        trim_heap()
         self._strings = {s.name for s in self.specs.inputs if s.dtype is DataType.BYTES}
 
     def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
@@ -204,6 +211,7 @@ class OnnxBackend:
     def close(self) -> None:
         """Free the sessions."""
         self._narrow = self._wide = None
+        trim_heap()
 
 
 def _device(provider: str, device_id: int) -> str:
