@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from segserve.core.errors import LoadFailed, NotFound, ServiceError, Unavailable
+from segserve.execution.heap import trim_heap
 from segserve.repository.store import LoadPlan, RepositorySnapshot, RepositoryStore
 from segserve.serving.loader import Loader
 from segserve.serving.registry import Registry
@@ -72,6 +74,9 @@ class ModelControl:
         await asyncio.gather(*(self._load_quietly(name) for name in self._wanted(names)))
         if self._policy.mode == "poll":
             self._poller = asyncio.create_task(self._poll())
+        gc.collect()
+        gc.freeze()  # what serves from now on is not looked at again by every collection
+        trim_heap()
         self.started = True
         self._registry.changed()
         return tuple(self._failed)
@@ -176,6 +181,7 @@ class ModelControl:
             for version in self._registry.versions(name):
                 await self._registry.remove(name, version)
             self._failed.pop(name, None)
+        trim_heap()
         log.info("model_unloaded", extra={"model": name})
 
     def _note_failure(self, name: str, reason: str) -> None:
