@@ -44,3 +44,18 @@ def test_contents():
     assert WarmTensor(DataType.BYTES, (1, 2)).array().tolist() == [[b"", b""]]
     with pytest.raises(LoadFailed, match="has 3 bytes, its shape needs 8"):
         WarmTensor(DataType.FP32, (2,), b"abc").array()
+
+
+def test_elements_of_bytes_stand_behind_their_lengths():
+    data = b"\x02\0\0\0ab" + b"\0\0\0\0"
+    given = WarmTensor(DataType.BYTES, (2, 1), data).array()
+    assert given.tolist() == [[b"ab"], [b""]]
+    for broken in (data + b"\x01", data[:-1], data + b"\x05\0\0\0abc", data + b"\0\0\0\0"):
+        with pytest.raises(LoadFailed, match=r"its shape needs 2"):
+            WarmTensor(DataType.BYTES, (2, 1), broken).array()
+
+
+def test_a_sample_that_cannot_be_made_is_named_too():
+    sample = WarmSample("short", {"x": WarmTensor(DataType.FP32, (2,), b"abc")})
+    with pytest.raises(LoadFailed, match=r"warm-up 'short' .*has 3 bytes"):
+        run_samples([Recorder()], [sample])

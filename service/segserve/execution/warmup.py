@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -23,7 +24,8 @@ class WarmTensor:
     shape : tuple of int
         With the batch axis where the model has one; no free axis.
     content : bytes or {"zero", "random"}
-        Raw little-endian bytes, or how to make them.
+        Raw little-endian bytes (of BYTES each element behind its length in four bytes), or how to
+        make them.
     """
 
     dtype: DataType
@@ -49,10 +51,28 @@ class WarmTensor:
         return np.zeros(self.shape, self.dtype.numpy)
 
     def _from_bytes(self, data: bytes) -> Array:
-        want = int(np.prod(self.shape)) * self.dtype.item_bytes
+        if self.dtype is DataType.BYTES:
+            return self._elements(data)
+        want = prod(self.shape) * self.dtype.item_bytes
         if len(data) != want:
             raise LoadFailed(f"warm-up data has {len(data)} bytes, its shape needs {want}")
         return np.frombuffer(data, self.dtype.numpy).reshape(self.shape)
+
+    def _elements(self, data: bytes) -> Array:
+        elements: list[bytes] = []
+        at = 0
+        while at < len(data):
+            end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+            elements.append(data[at + 4 : end])
+            at = end
+        if at != len(data) or len(elements) != prod(self.shape):
+            raise LoadFailed(
+                f"warm-up data holds {len(elements)} elements in {len(data)} bytes, its shape "
+                f"needs {prod(self.shape)}: each behind its length, four bytes, little-endian"
+            )
+        out = np.empty(len(elements), dtype=object)
+        out[:] = elements
+        return out.reshape(self.shape)
 
 
 @dataclass(frozen=True)
