@@ -20,6 +20,7 @@ from segserve.scheduling.policy import QueuePolicy
 
 POISON = -1.0
 ITEMS = 1000
+FULL = 6  # the seed whose queue is bounded
 
 
 class FiringBackend:
@@ -54,6 +55,7 @@ class FiringBackend:
         (2, {"preserve_ordering": True}),
         (3, {"spread": True, "max_batch_size": 8}),
         (4, {"preferred_batch_sizes": (2, 4), "max_queue_delay_s": 0.002}),
+        (FULL, {"spread": True}),
         (5, {"priority_levels": 3, "default_priority": 2, "max_batch_size": 1}),
     ],
 )
@@ -62,7 +64,8 @@ async def test_exactly_one_right_answer(desk_over, seed, limits, reentrant):
     chance = random.Random(seed)
     pool = CpuPool(2)
     backends = [FiringBackend(chance, reentrant=reentrant) for _ in range(1 if reentrant else 2)]
-    policy = QueuePolicy(max_queue_size=200, allow_timeout_override=True, reject=seed % 2 == 0)
+    bounded = 100 if seed == FULL else 0
+    policy = QueuePolicy(max_queue_size=bounded, allow_timeout_override=True, reject=seed % 2 == 0)
     desk = desk_over(Instances(backends, 2, pool), instances=2, default_policy=policy, **limits)
     outcomes = dict.fromkeys(("right", "poisoned", "cancelled", "expired", "full", "wrong"), 0)
 
@@ -94,7 +97,8 @@ async def test_exactly_one_right_answer(desk_over, seed, limits, reentrant):
     async with asyncio.timeout(30):
         await asyncio.gather(*(ask(n) for n in range(1, ITEMS + 1)))
     assert sum(outcomes.values()) == ITEMS
-    assert outcomes["right"] > ITEMS // 4, outcomes
+    assert outcomes["right"] > (0 if bounded else ITEMS // 2), outcomes
+    assert (outcomes["full"] > 0) <= bool(bounded)
     assert outcomes["poisoned"] > 0
     assert outcomes["wrong"] == 0
     assert await desk.batcher.drain(1.0)
