@@ -35,7 +35,6 @@ HONOURED = frozenset(
         *(f"model_warmup.inputs.{field}" for field in ("data_type", "dims")),
         *(f"model_warmup.inputs.{field}" for field in ("zero_data", "random_data")),
         "model_warmup.inputs.input_data_file",
-        "model_warmup.inputs.input_data_file",
     }
 )
 # Present and empty, these still ask for something.
