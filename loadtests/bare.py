@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from segserve.families.factory import build_family
-from segserve.families.family import Family
 
 from segserve.core.messages import EncodedImage
 from segserve.core.options import DEFAULT_OPTIONS
 from segserve.core.tensor import Array
+from segserve.families.factory import build_family
+from segserve.families.family import Family
 from segserve.repository.labels import read_labels
 from segserve.repository.pbtxt import parse_config
 
