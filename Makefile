@@ -41,7 +41,7 @@ types: $(VENV)/.stamp-dev  ## mypy --strict
 
 contracts: $(VENV)/.stamp-dev  ## import-linter: the layers of ARCHITECTURE.md
 	@echo "==> import contracts (import-linter)"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/.stamp-dev  ## the default tests
 	@echo "==> tests (pytest)"
