@@ -172,3 +172,23 @@ async def test_draining_serves_and_stopping_refuses(open_house, repository, writ
     with pytest.raises(ShuttingDown, match="Server is stopping"):
         await house.engine.infer(infer([[1, 2]]))
     assert house.engine.live()
+
+
+async def test_bytes_tensors_of_one_element_a_row(open_house, repository):
+    import onnx
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.STRING, ["n", 1])],
+        [helper.make_tensor_value_info("y", TensorProto.STRING, ["n", 1])],
+    )
+    path = repository / "text" / "1"
+    path.mkdir(parents=True)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path / "model.onnx")
+    house = await open_house()
+    x = np.array([[b"a"], [b"bc"], [b""]], dtype=object)
+    answer = await house.engine.infer(InferRequest(ModelRef("text"), {"x": x}))
+    assert answer.outputs["y"].tolist() == x.tolist()

@@ -87,6 +87,16 @@ def test_a_failed_load_leaves_what_serves_alone():
         registry.get(ModelRef("n"))
 
 
+def test_find_does_not_fail():
+    registry = Registry(1.0)
+    served = FakeServed("m", 2)
+    registry.publish(served)
+    registry.loading("m", 3)
+    assert registry.find(ModelRef("m", 2)) is served
+    assert registry.find(ModelRef("m", 3)) is None
+    assert registry.find(ModelRef("n", 1)) is None
+
+
 def test_subscribers_hear_of_changes_until_they_leave():
     registry = Registry(1.0)
     heard = []

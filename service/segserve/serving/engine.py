@@ -109,7 +109,7 @@ class Engine:
 
     def answer_encoded(self, model: ModelRef, duration_s: float, size_bytes: int) -> None:
         """Note that a transport built an answer's bytes; a model that has gone is passed over."""
-        served = self._registry.ready_versions(model.name).get(model.version or 0)
+        served = self._registry.find(model)
         if served is not None:
             served.parts.metrics.encoded(duration_s, size_bytes)
 

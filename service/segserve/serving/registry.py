@@ -118,6 +118,11 @@ class Registry:
             )
         return version.loaded
 
+    def find(self, ref: ModelRef) -> ServedModel | None:
+        """Give a ready version, None when it is not there: for those who must not fail."""
+        version = self._models.get(ref.name, {}).get(ref.version or 0)
+        return version.loaded.served if version is not None and version.loaded else None
+
     def ready_versions(self, name: str) -> dict[int, ServedModel]:
         """Give the ready versions of a model, none for an unknown name."""
         versions = self._models.get(name, {})

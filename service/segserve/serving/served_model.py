@@ -129,7 +129,7 @@ class ServedModel:
         )
         items = [
             Item(
-                inputs={n: a[row] for n, a in arrays.items()} if self._batched else arrays,
+                inputs={n: a[row, ...] for n, a in arrays.items()} if self._batched else arrays,
                 bucket=shape_key,
                 deadline=request.deadline,
                 queue_timeout_us=request.queue_timeout_us,
