@@ -59,7 +59,8 @@ async def test_a_broken_stream_raises(client, server):
         context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
 
     server.on_stream = breaks
-    with pytest.raises(SegserveError, match="going away"):
+    # grpc.aio puts an internal error in the place of the status when a write crosses the end
+    with pytest.raises(SegserveError, match=r"going away|Internal error from Core"):
         await gather(client.segment_many([b"x"] * 500, "m"))
 
 
