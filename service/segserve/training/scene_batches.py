@@ -29,7 +29,7 @@ def photographs() -> tuple[Bytes, ...]:
     from skimage import data  # noqa: PLC0415  the train extra, opens late
 
     readers = (data.astronaut, data.rocket)
-    return tuple(np.asarray(read(), np.uint8) for read in readers)  # type: ignore[no-untyped-call]
+    return tuple(np.asarray(read(), np.uint8) for read in readers)
 
 
 @dataclass(frozen=True)
