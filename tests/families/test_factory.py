@@ -4,6 +4,7 @@ import pytest
 
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
+from segserve.families.box_masks import BoxMasks
 from segserve.families.factory import build_family
 from segserve.families.instance import InstanceFamily
 from segserve.families.semantic import SemanticFamily
@@ -55,7 +56,8 @@ def test_instance_with_everything() -> None:
         COLUMNS,
     )
     assert isinstance(family, InstanceFamily)
-    assert (family.rule.score_threshold, family.rule.mask_threshold) == (0.05, 0)
+    assert family.rule.score_threshold == 0.05
+    assert family.masks == BoxMasks(threshold=0)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +78,15 @@ def test_instance_with_everything() -> None:
         ({"thing_ids": "x"}, (), (IMAGE,), (LOGITS,), "'thing_ids': got 'x'"),
         ({"align_corners": "yes"}, (), (IMAGE,), (LOGITS,), "'align_corners'"),
         ({"palette": "red"}, (), (IMAGE,), (LOGITS,), "'palette'"),
-        ({"family": "instance"}, (), (IMAGE,), (LOGITS,), "'boxes', 'scores'.*missing"),
+        (
+            {"family": "instance"},
+            (),
+            (IMAGE,),
+            (LOGITS,),
+            "'scores', 'labels', 'boxes', 'masks'.*missing",
+        ),
         ({"family": "instance", "score_threshold": "2"}, (), (IMAGE,), COLUMNS, "in 0..1"),
+        ({"family": "instance", "mask_rule": "boks"}, (), (IMAGE,), COLUMNS, "'mask_rule'.*boks"),
         ({"family": "instance", "ignore_ids": "1"}, ("a",), (IMAGE,), COLUMNS, "below 1"),
     ],
 )

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
+from segserve.families.box_masks import BoxMasks
 from segserve.families.family import Family
 from segserve.families.image_half import ImageHalf
 from segserve.families.input_rule import check_keys, parse_input_rule, parse_palette
 from segserve.families.instance import COLUMNS, VALID, InstanceFamily, InstanceRule
+from segserve.families.mask_rule import MaskRule
 from segserve.families.parameter_values import ParameterReader, nearest, number
 from segserve.families.semantic import SemanticFamily, SemanticRule
 from segserve.ops.image_header import DEFAULT_MAX_PIXELS
@@ -165,24 +167,31 @@ def _fraction(text: str) -> float | None:
 
 
 def _instance(parts: _Parts) -> Family:
+    reader = ParameterReader(parts.parameters)
+    rule = _MASK_RULES[reader.choice("mask_rule", tuple(_MASK_RULES), "box")](reader)
     names = {spec.name for spec in parts.outputs}
-    missing = [name for name in COLUMNS if name not in names]
+    columns = (*COLUMNS, *rule.columns)
+    missing = [name for name in columns if name not in names]
     if missing:
         raise LoadFailed(
-            f"an instance model's outputs must be {list(COLUMNS)} (and '{VALID}' where rows may "
+            f"an instance model's outputs must be {list(columns)} (and '{VALID}' where rows may "
             f"be padding), got {sorted(names)}: {missing} missing"
         )
-    reader = ParameterReader(parts.parameters)
-    expected = "a number in 0..1"
     return InstanceFamily(
         parts.images,
         InstanceRule(
             labels=parts.labels,
-            score_threshold=reader.read("score_threshold", _fraction, expected, 0.0),
-            mask_threshold=reader.read("mask_threshold", _fraction, expected, 0.5),
+            score_threshold=reader.read("score_threshold", _fraction, _IN_0_1, 0.0),
             ignore_ids=_label_ids(parts, "ignore_ids", len(parts.labels) or None),
         ),
+        rule,
     )
 
 
+def _box_masks(reader: ParameterReader) -> MaskRule:
+    return BoxMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5))
+
+
+_IN_0_1 = "a number in 0..1"
+_MASK_RULES: dict[str, Callable[[ParameterReader], MaskRule]] = {"box": _box_masks}
 _BUILDERS: dict[str, Callable[[_Parts], Family]] = {"semantic": _semantic, "instance": _instance}

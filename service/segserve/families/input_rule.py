@@ -41,6 +41,7 @@ KEYS = (
     "thing_ids",
     "palette",
     "score_threshold",
+    "mask_rule",
     "mask_threshold",
 )
 """Every parameter that families read."""

@@ -1,8 +1,7 @@
 """Instance models: a detector's padded columns in, regions out.
 
-The network gives a fixed number K of rows: ``boxes`` [K, 4] (x1, y1, x2, y2 in pixels of the
-network's input), ``scores`` [K], ``labels`` [K], ``masks`` [K, m, m] (probabilities, box-relative)
-and, where rows are padding, ``valid`` [K].
+The network gives a fixed number K of rows: ``scores`` [K], ``labels`` [K], where rows are padding
+``valid`` [K], and what the model's `MaskRule` makes boxes and masks of.
 """
 
 from __future__ import annotations
@@ -20,10 +19,11 @@ from segserve.core.regions import Regions, Rle
 from segserve.core.tensor import Array, Tensors
 from segserve.families.family import Findings, Plan
 from segserve.families.image_half import ImageHalf, context_of
+from segserve.families.mask_rule import Frame, MaskRule
 from segserve.families.option_checks import check_options
-from segserve.ops.masks import areas, paste_boxes_to_rle
+from segserve.ops.masks import areas
 
-COLUMNS = ("boxes", "scores", "labels", "masks")
+COLUMNS = ("scores", "labels")
 VALID = "valid"
 _MASK_FORMATS = (MaskFormat.RLE, MaskFormat.NONE)
 
@@ -38,15 +38,12 @@ class InstanceRule:
         Line n of labels.txt; may be empty.
     score_threshold : float in [0, 1]
         Rows scoring less are never reported.
-    mask_threshold : float in [0, 1]
-        A pixel is set when its probability is not less.
     ignore_ids : frozenset of int
         Labels that are never reported.
     """
 
     labels: tuple[str, ...] = ()
     score_threshold: float = 0.0
-    mask_threshold: float = 0.5
     ignore_ids: frozenset[int] = frozenset()
 
 
@@ -56,6 +53,7 @@ class InstanceFamily:
 
     images: ImageHalf
     rule: InstanceRule
+    masks: MaskRule
 
     @property
     def image_input(self) -> str:
@@ -99,21 +97,22 @@ class InstanceFamily:
         self.images.prepare(image, plan, out[self.image_input])
 
     def postprocess(self, outputs: Tensors, plan: Plan, options: SegmentOptions) -> Findings:
-        """Choose rows, scale boxes to the source image, paste and encode masks.
+        """Choose rows, bring their boxes and masks into the source image, encode the masks.
 
         Raises
         ------
         BackendFailed
             When the model's columns do not fit together.
         """
-        rows = self._chosen(outputs, options)
-        boxes = _source_boxes(outputs["boxes"][rows], plan)
-        size = (plan.source_height_px, plan.source_width_px)
-        probabilities = outputs["masks"][rows]
-        masks = paste_boxes_to_rle(probabilities, boxes, *size, self.rule.mask_threshold)
-        pixels = areas(masks)
+        wanted = self._chosen(outputs, options)
+        source = (plan.source_height_px, plan.source_width_px)
+        placed = self.masks.place(outputs, wanted, Frame(source, context_of(plan).placement))
+        rows = wanted[placed.rows]
+        pixels = areas(placed.masks)
         kept = np.flatnonzero(pixels >= (options.min_area_px or 0))[: options.top_k]
-        regions = _Columns(boxes, outputs["scores"][rows], outputs["labels"][rows], pixels, masks)
+        regions = _Columns(
+            placed.boxes, outputs["scores"][rows], outputs["labels"][rows], pixels, placed.masks
+        )
         with_masks = options.mask_format is not MaskFormat.NONE
         return Findings(regions=regions.take(kept, with_masks=with_masks))
 
@@ -121,6 +120,7 @@ class InstanceFamily:
         """Rows that the options keep: falling score, equal scores by lower row."""
         scores, labels = outputs["scores"], outputs["labels"]
         _check_columns(outputs)
+        self.masks.check(outputs)
         threshold = max(self.rule.score_threshold, options.score_threshold or 0.0)
         keep = scores >= threshold
         if VALID in outputs:
@@ -139,7 +139,7 @@ class InstanceFamily:
             **self.images.describe(),
             "label_count": len(self.rule.labels) or None,
             "score_threshold": self.rule.score_threshold,
-            "mask_threshold": self.rule.mask_threshold,
+            **self.masks.describe(),
             "ignore_ids": sorted(self.rule.ignore_ids),
             "mask_formats": [m.value for m in _MASK_FORMATS],
             "output_sizes": [OutputSize.SOURCE.value],
@@ -149,25 +149,12 @@ class InstanceFamily:
 
 def _check_columns(outputs: Tensors) -> None:
     count = len(outputs["scores"])
-    expected = {"boxes": (count, 4), "scores": (count,), "labels": (count,), VALID: (count,)}
-    for name, shape in expected.items():
-        if name in outputs and outputs[name].shape != shape:
+    for name in ("scores", "labels", VALID):
+        if name in outputs and outputs[name].shape != (count,):
             raise BackendFailed(
-                f"output '{name}' must be {list(shape)} as 'scores' has {count} rows, got "
+                f"output '{name}' must be {[count]} as 'scores' has {count} rows, got "
                 f"{list(outputs[name].shape)}"
             )
-    masks = outputs["masks"].shape
-    if len(masks) != 3 or masks[0] != count or 0 in masks[1:]:  # noqa: PLR2004  [K, m, m]
-        raise BackendFailed(f"output 'masks' must be [{count}, m, m], got {list(masks)}")
-
-
-def _source_boxes(boxes: Array, plan: Plan) -> npt.NDArray[np.float32]:
-    """Scale boxes from the network's pixels to the source's, and cut them at its borders."""
-    height, width = context_of(plan).placement.content
-    limits = np.array([plan.source_width_px, plan.source_height_px] * 2, dtype=np.float32)
-    scale = limits / np.array([width, height] * 2, dtype=np.float32)
-    cut: npt.NDArray[np.float32] = np.clip(boxes.astype(np.float32) * scale, 0, limits)
-    return cut
 
 
 @dataclass(frozen=True)
