@@ -1,0 +1,1 @@
+"""`make bench-kernels`: every kernel of Segserve against what a user could install instead."""
