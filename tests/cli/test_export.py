@@ -83,7 +83,7 @@ def test_a_whole_export(capsys, tmp_path) -> None:
     from segserve.export.models.deeplabv3plus import deeplabv3plus
 
     checkpoint = tmp_path / "x.pth"
-    torch.save({"model_state": deeplabv3plus("mobilenet_slim", 7).state_dict()}, checkpoint)
+    torch.save({"model_state": deeplabv3plus("resnet_slim", 7).state_dict()}, checkpoint)
     out = tmp_path / "out"
     arguments = ["export", "deeplabv3plus_demo", "--checkpoint", str(checkpoint), "--out", str(out)]
     assert main([*arguments, "--name", "mine"]) == 0

@@ -88,7 +88,6 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
         Equal seeds give equal models on one machine and torch version.
     """
     torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
     rng = np.random.default_rng(seed)
     print(f"drawing {plan.scenes} scenes ...", flush=True)  # noqa: T201  a person waits
     bank = SceneBank.draw(FIRST_SEED + seed * plan.scenes, plan.scenes, photographs())
@@ -130,6 +129,7 @@ def main() -> int:
     options = parser.parse_args()
     options.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # of the whole process, so the program's choice, not train's
     plan = Plan(steps=options.steps)
     print(f"classes: {', '.join(CLASS_NAMES)}", flush=True)  # noqa: T201
     train(plan, options.seed, options.checkpoint)
