@@ -2,7 +2,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from segserve.export.models.resnet import Bottleneck, ResNetTrunk  # noqa: E402  after the skip
+from segserve.export.models.resnet import (  # noqa: E402  after the skip
+    Bottleneck,
+    ResNetPyramid,
+    ResNetTrunk,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,3 +40,18 @@ def test_the_shortcut_is_added_before_the_last_relu() -> None:
     x = torch.tensor([-1.0, 2.0]).repeat(64).reshape(1, 128, 1, 1)
     with torch.inference_mode():
         assert torch.equal(block(x), x.clamp(min=0))
+
+
+def test_in_the_first_resnets_the_stride_sat_on_the_1x1() -> None:
+    trunk = ResNetPyramid((1, 1, 2, 1), (False, False, False), 2, stride_on_1x1=True)
+    first, second = trunk.layer3
+    assert (first.conv1.stride, first.conv2.stride) == ((2, 2), (1, 1))
+    assert (second.conv1.stride, second.conv2.stride) == ((1, 1), (1, 1))
+
+
+def test_a_pyramid_gives_all_stages() -> None:
+    trunk = ResNetPyramid((1, 1, 1, 1), (False, False, False), 2).eval()
+    with torch.inference_mode():
+        stages = trunk(torch.zeros(1, 3, 64, 97))
+    shapes = [tuple(x.shape[1:]) for x in stages]
+    assert shapes == [(8, 16, 25), (16, 8, 13), (32, 4, 7), (64, 2, 4)]
