@@ -5,7 +5,13 @@ import pytest
 
 from segserve.core.errors import InvalidInput
 from segserve.ops import rle
-from segserve.ops.masks import areas, paste_boxes_to_rle
+from segserve.ops.masks import (
+    areas,
+    expand_boxes,
+    paste_boxes_to_rle,
+    paste_expanded_boxes_to_rle,
+    tight_boxes,
+)
 
 
 def by_torch(mask: np.ndarray, box: np.ndarray, h: int, w: int) -> np.ndarray:
@@ -34,6 +40,55 @@ def test_equals_grid_sample() -> None:
         assert (rle.decode(one) != by_torch(mask, box, 90, 120)).sum() <= 1
 
 
+def by_torchvision(masks: np.ndarray, boxes: np.ndarray, h: int, w: int) -> np.ndarray:
+    """`paste_masks_in_image`, then the threshold, each mask alone."""
+    torch = pytest.importorskip("torch")
+    padded = torch.nn.functional.pad(torch.from_numpy(masks)[:, None], (1, 1, 1, 1))
+    scale = padded.shape[-1] / masks.shape[-1]
+    corners = torch.from_numpy(boxes)
+    half = (corners[:, 2:] - corners[:, :2]) * 0.5
+    centre = (corners[:, 2:] + corners[:, :2]) * 0.5
+    half *= scale
+    canvas = torch.zeros((len(masks), h, w))
+    for one, mask, low, high in zip(canvas, padded, centre - half, centre + half, strict=True):
+        (x1, y1), (x2, y2) = low.to(torch.int64).tolist(), high.to(torch.int64).tolist()
+        size = (max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1))
+        resized = torch.nn.functional.interpolate(mask[None], size=size, mode="bilinear")[0, 0]
+        left, right, top, bottom = max(x1, 0), min(x2 + 1, w), max(y1, 0), min(y2 + 1, h)
+        if left < right and top < bottom:
+            part = resized[top - y1 : bottom - y1, left - x1 : right - x1]
+            one[top:bottom, left:right] = part
+    return (canvas > 0.5).numpy()
+
+
+@pytest.mark.parametrize("reach", [20, 90, 200])
+def test_expanded_boxes_equal_torchvision(reach: int) -> None:
+    rng = np.random.default_rng(reach)
+    coarse = rng.random((30, 7, 7), dtype=np.float32)
+    masks = np.kron(coarse, np.ones((1, 4, 4), np.float32))
+    corners = rng.uniform(-20, 100, (30, 2))
+    sides = rng.uniform(0, reach, (30, 2))
+    boxes = np.concatenate([corners, corners + sides], 1).astype(np.float32)
+    got = paste_expanded_boxes_to_rle(masks, boxes, 90, 120)
+    want = by_torchvision(masks, boxes, 90, 120)
+    np.testing.assert_array_equal(np.stack([rle.decode(one) for one in got]), want)
+
+
+def test_boxes_grow_and_are_cut_towards_zero() -> None:
+    boxes = np.array([[-2.9, 4, 3.1, 10]], np.float32)
+    assert expand_boxes(boxes, 1.0).tolist() == [[-2, 4, 3, 10]]
+    assert expand_boxes(boxes, 2.0).tolist() == [[-5, 1, 6, 13]]
+
+
+def test_tight_boxes() -> None:
+    mask = np.zeros((9, 7), np.uint8)
+    mask[2:5, 3:7] = 1
+    got = tight_boxes((rle.encode(mask), rle.encode(mask * 0)))
+    assert got.dtype == np.float32
+    assert got.tolist() == [[3, 2, 7, 5], [0, 0, 0, 0]]
+    assert tight_boxes(()).shape == (0, 4)
+
+
 def test_full_mask_fills_its_box() -> None:
     (one,) = paste_boxes_to_rle(
         np.ones((1, 28, 28), np.float32), np.array([[2, 3, 8, 7]], np.float32), 10, 12
@@ -55,6 +110,14 @@ def test_full_mask_fills_its_box() -> None:
 )
 def test_boxes_that_hold_nothing(box) -> None:
     (one,) = paste_boxes_to_rle(np.ones((1, 4, 4), np.float32), np.array([box], np.float32), 10, 12)
+    assert rle.area(one) == 0
+
+
+@pytest.mark.parametrize("box", [[50, 50, 60, 60], [-9, -9, -5, -5], [np.nan, 0, 5, 5]])
+def test_expanded_boxes_that_hold_nothing(box) -> None:
+    (one,) = paste_expanded_boxes_to_rle(
+        np.ones((1, 4, 4), np.float32), np.array([box], np.float32), 10, 12
+    )
     assert rle.area(one) == 0
 
 
