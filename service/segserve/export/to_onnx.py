@@ -14,12 +14,14 @@ from torch import nn
 
 from segserve.core.errors import BackendFailed
 from segserve.core.tensor import Array
+from segserve.export.models.detection_onnx import translations
 from segserve.export.recipe import Recipe
 
 OPSET = 18
 _AXIS_NAMES = {0: "batch", 2: "height", 3: "width"}
 # Below this the dilated last stage has nothing to look at; the tracer wants a bound above 1.
 _MIN_SIDE_PX = 16
+_PICTURE_RANK = 4
 
 
 @contextmanager
@@ -32,17 +34,22 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning, message=".*LeafSpec.*")
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(torch|onnx).*")
+            warnings.filterwarnings("ignore", category=UserWarning, message="# The axis name")
             yield
     finally:
         logger.setLevel(level)
 
 
 def _free_axes(samples: Mapping[str, Array]) -> dict[str, dict[int, object]]:
+    """Give the axes that may vary: the batch's, and height and width of pictures."""
     dims = {
         axis: torch.export.Dim(name, min=1 if axis == 0 else _MIN_SIDE_PX)
         for axis, name in _AXIS_NAMES.items()
     }
-    return {name: {a: d for a, d in dims.items() if a < x.ndim} for name, x in samples.items()}
+    return {
+        name: {a: d for a, d in dims.items() if a == 0 or x.ndim == _PICTURE_RANK}
+        for name, x in samples.items()
+    }
 
 
 def _anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -107,6 +114,7 @@ def to_onnx(model: nn.Module, recipe: Recipe) -> bytes:
                 output_names=[t.name for t in config.outputs],
                 dynamic_shapes=tuple(_free_axes(samples)[t.name] for t in config.inputs),
                 opset_version=OPSET,
+                custom_translation_table=dict(translations()),
                 external_data=False,
                 verbose=False,
             )
