@@ -31,6 +31,17 @@ def test_runs_both_ways_with_one_answer(write_graph):
     backend.close()
 
 
+@pytest.mark.parametrize("arena", [True, False])
+@pytest.mark.parametrize("cores", [1, 2])
+def test_settling_changes_no_answer(write_graph, arena, cores):
+    options = OnnxOptions(cores=cores, enable_mem_arena=arena)
+    backend = OnnxBackend(write_graph("Relu"), options)
+    x = np.array([[-1, 2, 3]], np.float32)
+    backend.settle({"x": x})
+    for wide in (False, True):
+        assert backend.run({"x": x}, wide=wide)["y"].tolist() == [[0, 2, 3]]
+
+
 def test_specs_have_full_shapes(write_graph):
     specs = inspect_onnx(write_graph("Relu", shape=("n", 3, "h", 7)))
     assert specs.inputs[0].dims == (-1, 3, -1, 7)

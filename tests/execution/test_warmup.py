@@ -18,13 +18,24 @@ class Recorder:
         if self.fails:
             raise BackendFailed("no")
 
+    def settle(self, inputs):
+        self.runs.append((inputs["x"].shape, "settle"))
+
 
 def test_every_backend_both_ways_as_often_as_asked():
     backends = [Recorder(), Recorder()]
     sample = WarmSample("s", {"x": WarmTensor(DataType.FP32, (2, 3))}, count=2)
     run_samples(backends, [sample])
     for backend in backends:
-        assert backend.runs == [((2, 3), False), ((2, 3), True)] * 2
+        assert backend.runs == [((2, 3), False), ((2, 3), True)] * 2 + [((2, 3), "settle")]
+
+
+def test_backends_settle_once_after_the_last_sample():
+    backend = Recorder()
+    samples = [WarmSample(str(n), {"x": WarmTensor(DataType.FP32, (n,))}) for n in (1, 2)]
+    run_samples([backend], samples)
+    assert [how for _, how in backend.runs] == [False, True, False, True, "settle"]
+    assert backend.runs[-1] == ((2,), "settle")
 
 
 def test_a_failing_sample_is_named():

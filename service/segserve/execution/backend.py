@@ -50,6 +50,16 @@ class Backend(Protocol):
         """
         ...
 
+    def settle(self, inputs: Tensors) -> None:
+        """Give back the working memory that runs have gathered; called when warm-up is over.
+
+        Parameters
+        ----------
+        inputs : Tensors
+            Those of the last run: a backend may need one more run to do it.
+        """
+        ...
+
     def close(self) -> None:
         """Free what the model holds; nobody is inside `run`."""
         ...

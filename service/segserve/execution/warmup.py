@@ -85,7 +85,7 @@ class WarmSample:
 
 
 def run_samples(backends: Sequence[Backend], samples: Sequence[WarmSample]) -> None:
-    """Run every sample on every backend, both ways.
+    """Run every sample on every backend, both ways; then let the backends settle.
 
     Raises
     ------
@@ -99,6 +99,8 @@ def run_samples(backends: Sequence[Backend], samples: Sequence[WarmSample]) -> N
                 for _ in range(max(1, sample.count)):
                     backend.run(inputs, wide=False)
                     backend.run(inputs, wide=True)
+                if sample is samples[-1]:
+                    backend.settle(inputs)
         except ServiceError as error:
             shapes = {name: list(tensor.shape) for name, tensor in sample.inputs.items()}
             raise LoadFailed(
