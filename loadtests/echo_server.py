@@ -1,6 +1,7 @@
-"""grpcio alone: what a request costs on this machine with no engine behind it.
+"""grpcio alone: what a message costs on this machine with nothing behind it.
 
-``python -m loadtests.echo_server`` prints its port and gives back the first 4 KiB of every message.
+``python -m loadtests.echo_server`` prints its port. ``Head`` gives back the first 4 KiB of a
+message, ``Whole`` all of it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ import uvloop
 
 from loadtests.server_process import ServerProcess
 
-METHOD = "/loadtests.Echo/Head"
-_HEAD_BYTES = 4096
+HEAD = "/loadtests.Echo/Head"
+WHOLE = "/loadtests.Echo/Whole"
+HEAD_BYTES = 4096
+_NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 @contextmanager
-def running_echo() -> Iterator[ServerProcess]:
-    """Start the echo server; end it afterwards."""
-    command = [sys.executable, "-m", "loadtests.echo_server"]
+def running(module: str) -> Iterator[ServerProcess]:
+    """Start a module that prints its gRPC port and serves; end it afterwards."""
+    command = [sys.executable, "-m", module]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  our own program
         try:
             port = process.stdout.readline() if process.stdout else ""
@@ -36,12 +39,18 @@ def running_echo() -> Iterator[ServerProcess]:
 
 async def _head(request: bytes, context: Any) -> bytes:
     del context
-    return request[:_HEAD_BYTES]
+    return request[:HEAD_BYTES]
+
+
+async def _whole(request: bytes, context: Any) -> bytes:
+    del context
+    return request
 
 
 async def _serve() -> None:
-    server = grpc.aio.server()
-    methods = {"Head": grpc.unary_unary_rpc_method_handler(_head)}
+    server = grpc.aio.server(options=_NO_LIMIT)
+    answers = {"Head": _head, "Whole": _whole}
+    methods = {n: grpc.unary_unary_rpc_method_handler(answer) for n, answer in answers.items()}
     handler = grpc.method_handlers_generic_handler("loadtests.Echo", methods)
     server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port("127.0.0.1:0")
