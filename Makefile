@@ -62,7 +62,7 @@ export-env: $(VENV)/.stamp-export  ## add torch and the export extra, which `mak
 parity: $(VENV)/.stamp-export  ## full-size models against the goldens in ../shared/goldens
 	@$(BIN)/python -m pytest -q -m parity tests
 
-train-demo: $(VENV)/.stamp-train  ## train the bundled demo model again (under an hour on two cores)
+train-demo: $(VENV)/.stamp-train  ## train the bundled demo model again (about 17 minutes on one core)
 	@$(BIN)/python -m segserve.training.demo_deeplab --out model_repository --seed 0
 
 soak: $(VENV)/.stamp-dev  ## long tests

@@ -124,7 +124,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="model repository to write into")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=Plan.steps)
-    parser.add_argument("--threads", type=int, default=2, help="of torch; 1 on a shared machine")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of torch; the bundled weights were made with 1"
+    )
     parser.add_argument("--checkpoint", type=Path, default=Path("build/demo_deeplab.pth"))
     options = parser.parse_args()
     options.checkpoint.parent.mkdir(parents=True, exist_ok=True)
