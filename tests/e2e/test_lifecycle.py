@@ -50,8 +50,10 @@ def test_not_ready_but_alive_and_serving_while_draining(serve, repository, model
     server.wait_event("stopping")
     time.sleep(0.2)
     assert httpx.get(server.http + "/v2/health/ready").status_code == 503
+    assert httpx.get(server.http + "/v2/models/identity/ready").status_code == 503
     assert httpx.get(server.http + "/v2/health/live").status_code == 200
-    assert infer(server, "identity", [1.0], [1, 1]).status_code == 200
+    answer = infer(server, "identity", [1.0], [1, 1])
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     assert server.process.wait(20) == 0
 
 

@@ -163,10 +163,14 @@ async def test_questions(open_house, repository, writers):
 async def test_draining_serves_and_stopping_refuses(open_house, repository, writers):
     writers.scale(repository)
     house = await open_house()
+    assert house.engine.model_ready(ModelRef("scale"))
+    assert not house.engine.draining
     heard = []
     house.engine.subscribe(lambda: heard.append(house.engine.ready()))
     house.engine.begin_drain()
     assert heard == [False]
+    assert house.engine.draining
+    assert not house.engine.model_ready(ModelRef("scale"))
     assert (await house.engine.infer(infer([[1, 2]]))).outputs["y"].tolist() == [[2, 4]]
     await house.engine.stop()
     with pytest.raises(ShuttingDown, match="Server is stopping"):

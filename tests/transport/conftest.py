@@ -39,6 +39,7 @@ class FakeEngine:
     def __init__(self):
         self.requests, self.calls, self.cancelled = [], [], asyncio.Event()
         self._arrived = asyncio.Event()
+        self.draining = False
         self.is_ready, self.ready_models, self._callbacks = True, {"echo", "seg", "hang"}, set()
 
     def _arrive(self, request):

@@ -130,8 +130,15 @@ class Engine:
             for entry in self._registry.index()
         )
 
+    @property
+    def draining(self) -> bool:
+        """Whether the server is about to stop: it still serves, but callers should go elsewhere."""
+        return self._draining
+
     def model_ready(self, ref: ModelRef) -> bool:
-        """Whether a model version serves; false for unknown ones."""
+        """Whether new traffic for a model version should come here; false for unknown ones."""
+        if self._draining:
+            return False
         ready = self._registry.ready_versions(ref.name)
         return bool(ready) if ref.version is None else ref.version in ready
 

@@ -204,22 +204,7 @@ class ServedModel:
         self, request: SegmentRequest, plan: Plan, stamps: Stamps
     ) -> SegmentResponse:
         parts, family = self.parts, self._family()
-        parts.metrics.padded(plan.padding_ratio)
-        async with parts.prepared.row(request.deadline):
-            rows = parts.slabs.row(plan.inputs_shapes)
-            prepare = partial(prepare_image, family, request.image, plan, rows)
-            digest, decode_s = await parts.pool.run(
-                prepare, priority=Priority.PRE, deadline=request.deadline
-            )
-            item = Item(
-                inputs=rows,
-                bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
-                deadline=request.deadline,
-                queue_timeout_us=request.queue_timeout_us,
-                priority=request.priority,
-            )
-            stamps.ended_now("decode", decode_s)
-            result = await parts.batcher.submit(item)
+        digest, decode_s, result = await self._network(request, plan, stamps)
         timings = replace(_slowest([result]), decode_s=decode_s)
         stamps.batch_ended_now(timings)
         finish = partial(finish_image, family, result.outputs, plan, request.options)
@@ -243,6 +228,31 @@ class ServedModel:
             timings=replace(timings, post_s=post_s),
             batch_size=result.batch_size,
         )
+
+    async def _network(
+        self, request: SegmentRequest, plan: Plan, stamps: Stamps
+    ) -> tuple[str, float, BatchResult]:
+        """Decode and run one image; gives its digest, the decoding's seconds, and its outputs.
+
+        A function of its own, so that nothing holds the prepared rows when it has ended.
+        """
+        parts = self.parts
+        parts.metrics.padded(plan.padding_ratio)
+        async with parts.prepared.row(request.deadline):
+            rows = parts.slabs.row(plan.inputs_shapes)
+            prepare = partial(prepare_image, self._family(), request.image, plan, rows)
+            digest, decode_s = await parts.pool.run(
+                prepare, priority=Priority.PRE, deadline=request.deadline
+            )
+            item = Item(
+                inputs=rows,
+                bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
+                deadline=request.deadline,
+                queue_timeout_us=request.queue_timeout_us,
+                priority=request.priority,
+            )
+            stamps.ended_now("decode", decode_s)
+            return digest, decode_s, await parts.batcher.submit(item)
 
     async def close(self, reason: ServiceError, timeout_s: float) -> None:
         """Let what runs end, bounded, fail what waits, and free the model."""

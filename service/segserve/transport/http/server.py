@@ -44,7 +44,7 @@ class HttpServer:
             max_request_bytes=options.max_request_bytes,
             overload=options.overload_status,
         )
-        self._closing = _Closing(app)
+        self._closing = _Closing(app, engine)
         self._listener = Listener(
             self._closing, Listen(options.address, options.port, "HTTP", "--http-port")
         )
@@ -61,15 +61,17 @@ class HttpServer:
 
 
 class _Closing:
-    """Tells callers to connect anew, once `closing`."""
+    """Tells callers to connect anew, once the engine drains or the server is `closing`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, engine: Engine) -> None:
         self._app = app
+        self._engine = engine
         self.closing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def told(message: Message) -> None:
-            if self.closing and message["type"] == "http.response.start":
+            leaving = self.closing or self._engine.draining
+            if leaving and message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
             await send(message)
 
