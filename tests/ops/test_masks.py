@@ -14,7 +14,18 @@ from segserve.ops.masks import (
 )
 
 
-def by_torch(mask: np.ndarray, box: np.ndarray, h: int, w: int) -> np.ndarray:
+def scene(seed: int, count: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Noise, noise in blocks and plain masks, in boxes of any place and size."""
+    rng = np.random.default_rng(seed)
+    masks = np.kron(rng.random((count, 7, 7)), np.ones((1, 4, 4))).astype(np.float32)
+    masks[::3] = rng.random((len(masks[::3]), 28, 28))
+    masks[::4] = np.round(masks[::4])
+    corners = rng.uniform(-20, 100, (count, 2))
+    sides = rng.uniform(0.01, reach, (count, 2))
+    return masks, np.concatenate([corners, corners + sides], 1).astype(np.float32)
+
+
+def by_torch(mask: np.ndarray, box: np.ndarray, h: int, w: int, threshold: float) -> np.ndarray:
     torch = pytest.importorskip("torch")
     x1, y1, x2, y2 = (torch.tensor(v) for v in box.astype(np.float32))
     ys = (torch.arange(h) + 0.5 - y1) / (y2 - y1) * 2 - 1
@@ -25,19 +36,18 @@ def by_torch(mask: np.ndarray, box: np.ndarray, h: int, w: int) -> np.ndarray:
     )[0, 0].numpy()
     near = np.zeros((h, w), bool)  # as detectron2: pixels within one pixel of the box alone
     x_from, y_from = (max(int(np.floor(v)) - 1, 0) for v in box[:2])
-    near[y_from : int(np.ceil(box[3])) + 1, x_from : int(np.ceil(box[2])) + 1] = True
-    return (sampled >= 0.5) & near
+    x_to, y_to = (max(int(np.ceil(v)) + 1, 0) for v in box[2:])
+    near[y_from:y_to, x_from:x_to] = True
+    return (sampled >= threshold) & near
 
 
 def test_equals_grid_sample() -> None:
-    rng = np.random.default_rng(0)
-    coarse = rng.random((20, 7, 7), dtype=np.float32)
-    masks = np.kron(coarse, np.ones((1, 4, 4), np.float32))
-    corners = rng.uniform(-20, 100, (20, 2))
-    boxes = np.concatenate([corners, corners + rng.uniform(1, 90, (20, 2))], 1).astype(np.float32)
-    got = paste_boxes_to_rle(masks, boxes, 90, 120)
-    for mask, box, one in zip(masks, boxes, got, strict=True):
-        assert (rle.decode(one) != by_torch(mask, box, 90, 120)).sum() <= 1
+    masks, boxes = scene(0, 60, 90)
+    for threshold in (0.5, 0.3, 0.0, 1.0):
+        got = paste_boxes_to_rle(masks, boxes, 90, 120, threshold)
+        for mask, box, one in zip(masks, boxes, got, strict=True):
+            want = by_torch(mask, box, 90, 120, threshold)
+            np.testing.assert_array_equal(rle.decode(one), want)
 
 
 def by_torchvision(masks: np.ndarray, boxes: np.ndarray, h: int, w: int) -> np.ndarray:
@@ -63,12 +73,7 @@ def by_torchvision(masks: np.ndarray, boxes: np.ndarray, h: int, w: int) -> np.n
 
 @pytest.mark.parametrize("reach", [20, 90, 200])
 def test_expanded_boxes_equal_torchvision(reach: int) -> None:
-    rng = np.random.default_rng(reach)
-    coarse = rng.random((30, 7, 7), dtype=np.float32)
-    masks = np.kron(coarse, np.ones((1, 4, 4), np.float32))
-    corners = rng.uniform(-20, 100, (30, 2))
-    sides = rng.uniform(0, reach, (30, 2))
-    boxes = np.concatenate([corners, corners + sides], 1).astype(np.float32)
+    masks, boxes = scene(reach, 60, reach)
     got = paste_expanded_boxes_to_rle(masks, boxes, 90, 120)
     want = by_torchvision(masks, boxes, 90, 120)
     np.testing.assert_array_equal(np.stack([rle.decode(one) for one in got]), want)

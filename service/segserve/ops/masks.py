@@ -9,6 +9,7 @@ zero padding on the pixels within one pixel of the box), and pytorch/vision
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,39 +17,30 @@ import numpy.typing as npt
 from segserve.core.errors import InvalidInput
 from segserve.core.regions import Rle
 from segserve.core.tensor import Array
-from segserve.ops import bilinear, rle
+from segserve.ops import rle
 
 _RANK = 3
+_FARTHEST_PX = 1 << 24
+_NO_BOX = (0, 0, -2, -2)
 
 
-def _weights(begin: int, end: int, low: float, high: float, size: int) -> Array:
-    """Give the share of each of `size` mask samples in each pixel of ``[begin, end)``.
-
-    Returns
-    -------
-    weights : float32 [end - begin, size]
-    """
-    centres = np.arange(begin, end, dtype=np.float32) + np.float32(0.5)
-    unit = (centres - np.float32(low)) / np.float32(high - low) * np.float32(2) - np.float32(1)
-    at = ((unit + np.float32(1)) * np.float32(size) - np.float32(1)) / np.float32(2)
-    distance = np.abs(at[:, None] - np.arange(size, dtype=np.float32))
-    return np.maximum(np.float32(1) - distance, np.float32(0))
+def _trace(
+    prepared: tuple[Any, ...], size: tuple[int, int], threshold: float, *, strict: bool
+) -> tuple[Rle, ...]:
+    edges, splits = _trace_kernel().trace_planes(*prepared, threshold, strict, size[0])
+    return rle.edges_to_rles(edges, splits, *size)
 
 
-def _paste(mask: Array, box: Array, size: tuple[int, int], threshold: float) -> Array:
-    height, width = size
-    canvas = np.zeros(size, dtype=np.uint8)
-    x1, y1, x2, y2 = (float(v) for v in box)
-    if not (np.isfinite(box).all() and x2 > x1 and y2 > y1):
-        return canvas
-    begin_x, end_x = max(int(np.floor(x1)) - 1, 0), min(int(np.ceil(x2)) + 1, width)
-    begin_y, end_y = max(int(np.floor(y1)) - 1, 0), min(int(np.ceil(y2)) + 1, height)
-    if begin_x >= end_x or begin_y >= end_y:
-        return canvas
-    rows = _weights(begin_y, end_y, y1, y2, mask.shape[0])
-    columns = _weights(begin_x, end_x, x1, x2, mask.shape[1])
-    canvas[begin_y:end_y, begin_x:end_x] = rows @ mask @ columns.T >= threshold
-    return canvas
+def _trace_kernel() -> Any:
+    from segserve.ops import trace_kernel  # noqa: PLC0415  numba opens late
+
+    return trace_kernel
+
+
+def _kernel() -> Any:
+    from segserve.ops import masks_kernel  # noqa: PLC0415  numba opens late
+
+    return masks_kernel
 
 
 def paste_boxes_to_rle(
@@ -78,12 +70,12 @@ def paste_boxes_to_rle(
         On wrong shapes.
     """
     _check(masks, boxes)
-    masks = masks.astype(np.float32, copy=False)
-    size = (height, width)
-    return tuple(
-        rle.encode(_paste(mask, box, size, threshold))
-        for mask, box in zip(masks, boxes, strict=True)
-    )
+    prepared = _kernel().prepare_grid(_floats(masks), _floats(boxes), height, width, threshold)
+    return _trace(prepared, (height, width), threshold, strict=False)
+
+
+def _floats(array: Array) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def _check(masks: Array, boxes: Array) -> None:
@@ -136,7 +128,7 @@ def paste_expanded_boxes_to_rle(
     Returns
     -------
     rles : tuple of Rle, length N
-        A box that is not finite gives an empty mask.
+        A box that is not finite, or farther than 2**24 pixels, gives an empty mask.
 
     Raises
     ------
@@ -144,30 +136,12 @@ def paste_expanded_boxes_to_rle(
         On wrong shapes.
     """
     _check(masks, boxes)
-    padded = np.pad(masks.astype(np.float32, copy=False), ((0, 0), (1, 1), (1, 1)))
-    finite = np.isfinite(boxes).all(axis=1)
-    grown = expand_boxes(
-        np.where(finite[:, None], boxes, 0).astype(np.float32), padded.shape[-1] / masks.shape[-1]
-    )
-    found = []
-    for mask, box, usable in zip(padded, grown.tolist(), finite.tolist(), strict=True):
-        canvas = np.zeros((height, width), dtype=np.uint8)
-        if usable:
-            _paste_whole_pixels(canvas, mask, box, threshold)
-        found.append(rle.encode(canvas))
-    return tuple(found)
-
-
-def _paste_whole_pixels(canvas: Array, mask: Array, box: list[int], threshold: float) -> None:
-    height, width = canvas.shape
-    x1, y1, x2, y2 = box
-    rows, columns = max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1)
-    left, top = max(x1, 0), max(y1, 0)
-    right, bottom = min(x2 + 1, width), min(y2 + 1, height)
-    if left >= right or top >= bottom:
-        return
-    resized = bilinear.resize(mask[None], rows, columns)[0, top - y1 : bottom - y1]
-    canvas[top:bottom, left:right] = resized[:, left - x1 : right - x1] > np.float32(threshold)
+    near: npt.NDArray[np.bool_] = np.all(np.abs(boxes) < _FARTHEST_PX, axis=1, keepdims=True)
+    scale = (masks.shape[-1] + 2) / masks.shape[-1]
+    grown = expand_boxes(np.where(near, boxes, 0).astype(np.float32), scale)
+    grown = np.ascontiguousarray(np.where(near, grown, np.array(_NO_BOX)))
+    prepared = _kernel().prepare_expanded(_floats(masks), grown, height, width, threshold)
+    return _trace(prepared, (height, width), threshold, strict=True)
 
 
 def tight_boxes(masks: Sequence[Rle]) -> npt.NDArray[np.float32]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,31 @@ def label_map_to_rles(labels: Array, ids: Sequence[int]) -> tuple[Rle, ...]:
         On a wrong dtype, rank or id.
     """
     return encode_labels(find_runs(labels), ids)
+
+
+def edges_to_rles(
+    edges: npt.NDArray[np.int64], splits: npt.NDArray[np.int64], height: int, width: int
+) -> tuple[Rle, ...]:
+    """Encode masks whose runs are known by where they begin and end.
+
+    Parameters
+    ----------
+    edges : int64 [...]
+        Column-major positions, rising within a mask and at most H * W: beginnings and ends in
+        turn. Trusted: what kernels and `mask_edges` give.
+    splits : int64 [N + 1]
+        Mask n's are ``edges[splits[n]:splits[n + 1]]``.
+    height, width : int
+        Of every mask.
+
+    Returns
+    -------
+    rles : tuple of Rle, length N
+    """
+    text, bounds = _kernel().compress_edges(edges, splits, height * width)
+    chars: bytes = text.tobytes()
+    at: list[int] = bounds.tolist()
+    return tuple(Rle(height, width, chars[begin:end]) for begin, end in pairwise(at))
 
 
 def encode(mask: Array) -> Rle:

@@ -8,6 +8,8 @@ from numba import njit, types
 _TEXT = types.Array(types.uint8, 1, "C", readonly=True)
 _LONGS = types.int64[::1]
 
+MAX_CHARS = 8
+
 
 @njit(cache=True, nogil=True)
 def _chars_of(value):
@@ -116,10 +118,53 @@ def compress(counts, offsets, ends):
     return text, bounds
 
 
+@njit([(_LONGS, _LONGS, types.int64)], cache=True, nogil=True)
+def compress_edges(edges, splits, total):
+    """COCO's compressed characters of several masks whose runs are known by their edges.
+
+    Parameters
+    ----------
+    edges : int64 [...]
+        Column-major positions, rising within a mask; runs begin at its even ones and end at its
+        odd ones, an even number of them; all at most `total`.
+    splits : int64 [rows + 1]
+        Mask r's edges are ``edges[splits[r]:splits[r + 1]]``.
+    total : int
+        H * W.
+
+    Returns
+    -------
+    text : uint8 [...]
+    bounds : int64 [rows + 1]
+        Row r is ``text[bounds[r]:bounds[r + 1]]``.
+    """
+    rows = splits.shape[0] - 1
+    bounds = np.zeros(rows + 1, dtype=np.int64)
+    text = np.empty((edges.shape[0] + rows) * MAX_CHARS, dtype=np.uint8)
+    place = 0
+    for r in range(rows):
+        begin = splits[r]
+        end = splits[r + 1]
+        last = 0
+        second = 0
+        third = 0
+        for i in range(begin, end):
+            count = edges[i] - last
+            last = edges[i]
+            value = count - third if i - begin > 2 else count
+            place = _write_number(value, text, place)
+            third = second
+            second = count
+        if last < total or begin == end:
+            value = total - last - third if end - begin > 2 else total - last
+            place = _write_number(value, text, place)
+        bounds[r + 1] = place
+    return text[:place], bounds
+
+
 BAD_CHARACTER = -1
 BAD_NUMBER = -2
 CUT_OFF = -3
-MAX_CHARS = 8
 
 
 @njit([(_TEXT, types.int64, _LONGS)], cache=True, nogil=True)

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from segserve.core.errors import BackendFailed
-from segserve.ops import argmax, resize, rle
+from segserve.ops import argmax, masks, resize, rle
 
 
 def warm_kernels() -> float:
@@ -55,6 +55,9 @@ def _run_all() -> None:
         (mask,) = rle.label_map_to_rles(labels, (1,))
         rle.decode(mask)
         rle.to_bbox(mask)
+    soft, boxes = np.ones((1, 4, 4), dtype=np.float32), np.ones((1, 4), dtype=np.float32)
+    masks.paste_boxes_to_rle(soft, boxes, 8, 8)
+    masks.paste_expanded_boxes_to_rle(soft, boxes, 8, 8)
     pixels = np.zeros((8, 8, 3), dtype=np.uint8)
     for size in ((8, 8), (4, 4), (12, 12)):
         out = np.empty((3, *size), dtype=np.float32)
