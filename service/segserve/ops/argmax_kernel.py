@@ -11,8 +11,10 @@ over lower classes therefore count only with a margin of several float32 roundin
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from segserve.ops.kernel_cache import njit
 
 _LOGITS = types.Array(types.float32, 3, "C", readonly=True)
 _WEIGHTS = types.float32[::1]
@@ -36,7 +38,7 @@ def _fma(typingctx, a, b, c):  # noqa: ARG001  the signature numba calls
     return types.float32(types.float32, types.float32, types.float32), generate
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _take_plane(plane, best, rival, odd, labels, label):
     """Let one class compete for every logit of a row: all arguments are rows of equal length.
 
@@ -51,7 +53,7 @@ def _take_plane(plane, best, rival, odd, labels, label):
         best[x] = value if wins else best[x]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _argmax_nan(logits, y, x):
     """Find the first largest class, NaN being larger than anything, as torch does."""
     label = 0
@@ -69,8 +71,6 @@ def _argmax_nan(logits, y, x):
         types.void(_LOGITS, types.intp, types.intp, _U8, _U8),
         types.void(_LOGITS, types.intp, types.intp, _U16, _U8),
     ],
-    cache=True,
-    nogil=True,
 )
 def argmax(logits, height, width, labels, safe):
     """First largest class of ``logits[:, :height, :width]``.
@@ -104,14 +104,14 @@ def argmax(logits, height, width, labels, safe):
                 safe[y, x] = low > high or row[x] == 0
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _beats(winner, loser):
     """Whether one value is larger than another by the margin; False for what is not finite."""
     gap = winner - loser
     return (gap > (abs(winner) + abs(loser)) * MARGIN + TINY) & (gap < np.float32(np.inf))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _candidates(values, labels, beaten, picked):
     """List the classes that may win somewhere in a cell, rising.
 
@@ -154,7 +154,7 @@ def _candidates(values, labels, beaten, picked):
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _edges(values, picked, n, weights, begin, end, tops, bottoms):
     """Interpolate the candidates along a cell's upper and lower edge.
 
@@ -188,7 +188,7 @@ def _edges(values, picked, n, weights, begin, end, tops, bottoms):
     return odd
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _line(tops, bottoms, picked, n, down, best, winner, columns):
     """Find the first largest candidate along one line of a cell; all values are finite.
 
@@ -212,7 +212,7 @@ def _line(tops, bottoms, picked, n, down, best, winner, columns):
             best[x] = value if wins else best[x]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _line_nan(tops, bottoms, picked, n, down, best, winner, columns):
     """Do as `_line` does, NaN being larger than anything."""
     up = np.float32(1) - down
@@ -231,8 +231,6 @@ def _line_nan(tops, bottoms, picked, n, down, best, winner, columns):
         types.void(_LOGITS, _U8, _U8, _SPANS, _SPANS, _WEIGHTS, _WEIGHTS, _U8),
         types.void(_LOGITS, _U16, _U8, _SPANS, _SPANS, _WEIGHTS, _WEIGHTS, _U16),
     ],
-    cache=True,
-    nogil=True,
 )
 def upsample_argmax(logits, first, safe, spans_y, spans_x, weights_y, weights_x, out):
     """Interpolate logits at every output pixel and write the first largest class.

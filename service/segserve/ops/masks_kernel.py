@@ -8,7 +8,9 @@ every pixel of its window between which samples it lies.
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from segserve.ops.kernel_cache import njit
 
 _MASKS = types.Array(types.float32, 3, "C", readonly=True)
 _BOXES = types.Array(types.float32, 2, "C", readonly=True)
@@ -34,7 +36,7 @@ RELATIVE_MARGIN = np.float32(1e-5)
 SMALL_SIDES_PX = 128
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _largest(mask):
     """Give the largest magnitude, at least 1; NaN or infinite when any sample is."""
     top = ONE
@@ -46,7 +48,7 @@ def _largest(mask):
     return top + odd
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _copy_plane(mask, before, after, low, high, zero, values, codes):
     """Write a mask column by column, `before` and `after` zeros around it, and its codes."""
     rows = mask.shape[0] + before + after
@@ -61,7 +63,7 @@ def _copy_plane(mask, before, after, low, high, zero, values, codes):
             codes[at + j] = np.uint8(value < low) | (np.uint8(value > high) << 1)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _grid_axis(begin, end, low_px, high_px, size, lows, weights):
     """Write detectron2's axis for pixels `begin` to `end` of a box from `low_px` to `high_px`.
 
@@ -80,7 +82,7 @@ def _grid_axis(begin, end, low_px, high_px, size, lows, weights):
         weights[k] = at - low
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _torch_axis(skip, count, size, out_px, lows, weights):
     """Write torch's axis for `size` samples on `out_px` pixels, `count` of them after `skip`."""
     scale = np.float64(np.float32(size) / np.float32(out_px))
@@ -91,7 +93,7 @@ def _torch_axis(skip, count, size, out_px, lows, weights):
         weights[k] = min(max(at - np.float32(low), np.float32(0)), ONE)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _room(shapes, planes, samples):
     """Make the arrays that hold `planes` planes of `samples` samples each, and their axes."""
     total = 0
@@ -109,8 +111,6 @@ def _room(shapes, planes, samples):
 
 @njit(
     _PREPARED(_MASKS, _BOXES, types.int64, types.int64, types.float32),
-    cache=True,
-    nogil=True,
 )
 def prepare_grid(masks, boxes, height, width, threshold):
     """Prepare masks for detectron2's paste.
@@ -167,8 +167,6 @@ def prepare_grid(masks, boxes, height, width, threshold):
 
 @njit(
     _PREPARED(_MASKS, _BOXES64, types.int64, types.int64, types.float32),
-    cache=True,
-    nogil=True,
 )
 def prepare_expanded(masks, boxes, height, width, threshold):
     """Prepare masks for torchvision's paste.

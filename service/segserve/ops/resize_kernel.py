@@ -3,7 +3,9 @@
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from segserve.ops.kernel_cache import njit
 
 _PIXELS = types.Array(types.uint8, 3, "C", readonly=True)
 _OUT = types.float32[:, :, ::1]
@@ -12,7 +14,7 @@ _LONGS = types.int64[::1]
 _FLOATS = types.float32[::1]
 
 
-@njit([(_PIXELS, _TABLE, _LONGS, _OUT)], cache=True, nogil=True)
+@njit([(_PIXELS, _TABLE, _LONGS, _OUT)])
 def normalise(pixels, table, order, out):
     """Look every value up and write it by planes.
 
@@ -37,7 +39,7 @@ def normalise(pixels, table, order, out):
             out[2, y, x] = table[2, pixels[y, x, third]]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _across(pixels, y, low_x, high_x, weights_x, line):
     """Interpolate one source row at every column of the result, by planes."""
     for x in range(low_x.shape[0]):
@@ -50,7 +52,7 @@ def _across(pixels, y, low_x, high_x, weights_x, line):
             line[c, x] = a + (b - a) * right
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _mix(upper, lower, plane, down, scale, shift, out):
     """Interpolate between two lines, scale and shift."""
     for x in range(out.shape[0]):
@@ -62,8 +64,6 @@ def _mix(upper, lower, plane, down, scale, shift, out):
     [
         (_PIXELS, _LONGS, _LONGS, _FLOATS, _LONGS, _LONGS, _FLOATS, _FLOATS, _FLOATS, _LONGS, _OUT),
     ],
-    cache=True,
-    nogil=True,
 )
 def enlarge(pixels, low_y, high_y, weights_y, low_x, high_x, weights_x, scales, shifts, order, out):
     """Resize bilinearly and normalise, where each source row serves several rows of the result.
@@ -105,7 +105,7 @@ def enlarge(pixels, low_y, high_y, weights_y, low_x, high_x, weights_x, scales, 
             _mix(upper, lower, source, weights_y[y], scales[plane], shifts[plane], target)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _down(upper, lower, down, line):
     """Interpolate between two source rows, all channels side by side."""
     for i in range(line.shape[0]):
@@ -117,8 +117,6 @@ def _down(upper, lower, down, line):
     [
         (_PIXELS, _LONGS, _LONGS, _FLOATS, _LONGS, _LONGS, _FLOATS, _FLOATS, _FLOATS, _LONGS, _OUT),
     ],
-    cache=True,
-    nogil=True,
 )
 def shrink(pixels, low_y, high_y, weights_y, low_x, high_x, weights_x, scales, shifts, order, out):
     """Do as `enlarge` does, rows first: cheaper when each source row serves one row of the result."""

@@ -3,7 +3,9 @@
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from segserve.ops.kernel_cache import njit
 
 _TEXT = types.Array(types.uint8, 1, "C", readonly=True)
 _LONGS = types.int64[::1]
@@ -11,7 +13,7 @@ _LONGS = types.int64[::1]
 MAX_CHARS = 8
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _chars_of(value):
     """How many characters COCO spends on one number."""
     chars = 1
@@ -24,7 +26,7 @@ def _chars_of(value):
     return chars
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _write_number(value, text, place):
     """Write one number in COCO's 5-bit characters; gives the next free place."""
     while True:
@@ -41,8 +43,6 @@ def _write_number(value, text, place):
 
 @njit(
     [(_LONGS, v[::1], types.int64, _LONGS, _LONGS) for v in (types.uint8, types.uint16)],
-    cache=True,
-    nogil=True,
 )
 def label_counts(starts, values, total, slots, runs):
     """Uncompressed COCO counts of several labels in one sweep over the runs.
@@ -87,7 +87,7 @@ def label_counts(starts, values, total, slots, runs):
     return counts, offsets, ends
 
 
-@njit([(_LONGS, _LONGS, _LONGS)], cache=True, nogil=True)
+@njit([(_LONGS, _LONGS, _LONGS)])
 def compress(counts, offsets, ends):
     """COCO's compressed characters of several rows of counts, one after the other.
 
@@ -118,7 +118,7 @@ def compress(counts, offsets, ends):
     return text, bounds
 
 
-@njit([(_LONGS, _LONGS, types.int64)], cache=True, nogil=True)
+@njit([(_LONGS, _LONGS, types.int64)])
 def compress_edges(edges, splits, total):
     """COCO's compressed characters of several masks whose runs are known by their edges.
 
@@ -167,7 +167,7 @@ BAD_NUMBER = -2
 CUT_OFF = -3
 
 
-@njit([(_TEXT, types.int64, _LONGS)], cache=True, nogil=True)
+@njit([(_TEXT, types.int64, _LONGS)])
 def expand(text, total, counts):
     """Parse COCO's characters into `counts` (int64, as long as `text`).
 
@@ -210,7 +210,7 @@ def expand(text, total, counts):
     return parsed, covered
 
 
-@njit([(_LONGS, types.uint8[::1])], cache=True, nogil=True)
+@njit([(_LONGS, types.uint8[::1])])
 def fill_mask(counts, mask):
     """Set the pixels of every second run in `mask` (uint8 [H * W], column order, zeros)."""
     place = 0
@@ -221,7 +221,7 @@ def fill_mask(counts, mask):
         place = end
 
 
-@njit([(_LONGS, types.int64)], cache=True, nogil=True)
+@njit([(_LONGS, types.int64)])
 def box_of_counts(counts, height):
     """x1, y1, x2, y2 (exclusive ends) of the set pixels; zeros when there are none."""
     x1 = np.int64(1) << 62

@@ -9,8 +9,10 @@ their places in column order.
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from segserve.ops.kernel_cache import njit
 
 _U8 = types.Array(types.uint8, 2, "C", readonly=True)
 _U16 = types.Array(types.uint16, 2, "C", readonly=True)
@@ -27,14 +29,14 @@ def _lowest_bit(typingctx, word):  # noqa: ARG001  the signature numba calls
     return types.uint64(types.uint64), generate
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _mark_changes(row, above, marks):
     """Set marks[x] to 1 where row[x] differs from above[x]; both have equal length."""
     for x in range(row.shape[0]):
         marks[x] = np.uint8(row[x] != above[x])
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _longer(array):
     """Copy `array` into one twice as long."""
     longer = np.empty(2 * array.shape[0], dtype=array.dtype)
@@ -42,7 +44,7 @@ def _longer(array):
     return longer
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _list_marks(words, y, xs, ys, n):
     """Append the set bytes of one row's marks to the lists; gives their new length."""
     for word in range(words.shape[0]):
@@ -55,7 +57,7 @@ def _list_marks(words, y, xs, ys, n):
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _find_changes(labels, counts):
     """List where a pixel differs from the one above it, row by row, and add to `counts` by column.
 
@@ -82,7 +84,7 @@ def _find_changes(labels, counts):
     return xs, ys, n
 
 
-@njit([(_U8,), (_U16,)], cache=True, nogil=True)
+@njit([(_U8,), (_U16,)])
 def find_runs(labels):
     """Find the starts of the runs of equal value in column order.
 
@@ -124,8 +126,6 @@ def find_runs(labels):
 
 @njit(
     [(_LONGS, v[::1], types.int64, types.int64) for v in (types.uint8, types.uint16)],
-    cache=True,
-    nogil=True,
 )
 def areas_of_runs(starts, values, total, size):
     """Pixels (int64) and runs (int64) of each value below `size`."""

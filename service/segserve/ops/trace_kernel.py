@@ -10,8 +10,10 @@ torch uses. Arguments are trusted (see `segserve.ops.tracing`).
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from segserve.ops.kernel_cache import njit
 
 _FLOATS = types.Array(types.float32, 1, "C", readonly=True)
 _BYTES = types.Array(types.uint8, 1, "C", readonly=True)
@@ -35,7 +37,7 @@ def _fma(typingctx, a, b, c):  # noqa: ARG001  the signature numba calls
     return types.float32(types.float32, types.float32, types.float32), generate
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _value(order, a, b, c, d, right, down):
     """Interpolate between upper left, upper right, lower left, lower right, as torch sums."""
     left = ONE - right
@@ -50,7 +52,7 @@ def _value(order, a, b, c, d, right, down):
     return _fma(d, down * right, _fma(c, down * left, _fma(a, up * left, b * (up * right))))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _toggle(edges, base, n, place):
     """Add an edge; an end and a beginning at one place cancel. Gives the new count."""
     if n > base and edges[n - 1] == place:
@@ -59,7 +61,7 @@ def _toggle(edges, base, n, place):
     return n + 1
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _list_cells(west, east, listed, after):
     """List the cells of one column of cells that are not decided by their corners.
 
@@ -98,7 +100,7 @@ def _list_cells(west, east, listed, after):
     return n, first
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _cross(v0, v1, begin, end, weights, guess, low, high, falls):
     """Split a cell's pixels into sure ones above the crossing, unsure ones and sure ones below.
 
@@ -146,8 +148,6 @@ def _cross(v0, v1, begin, end, weights, guess, low, high, falls):
     types.Tuple((types.int64[::1], types.int64[::1]))(
         _FLOATS, _BYTES, _LONGS2, _FLOATS, _INTS, _FLOATS, types.float32, types.boolean, types.int64
     ),
-    cache=True,
-    nogil=True,
 )
 def trace_planes(values, codes, shapes, margins, lows, weights, threshold, strict, height):
     """Find where the runs of set pixels begin and end.

@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
-from segserve.core.errors import BackendFailed
 from segserve.ops import argmax, masks, resize, rle
+from segserve.ops.kernel_cache import KernelCache, compiled_now, kernel_cache
 
 
-def warm_kernels() -> float:
+@dataclass(frozen=True)
+class WarmedKernels:
+    """What getting the kernels ready took.
+
+    Parameters
+    ----------
+    seconds : float
+    compiled : int
+        Kernels that the cache did not have.
+    cache : KernelCache
+    """
+
+    seconds: float
+    compiled: int
+    cache: KernelCache
+
+
+def warm_kernels() -> WarmedKernels:
     """Load every compiled kernel and run each once.
 
     Signatures are fixed in the kernels, so nothing is left to be compiled by a request. Takes
     tens of seconds with an empty cache, well below one second with a filled one.
-
-    Returns
-    -------
-    seconds : float
-
-    Raises
-    ------
-    BackendFailed
-        When no folder for compiled code can be written.
     """
     start_s = time.perf_counter()
-    try:
-        _run_all()
-    except RuntimeError:
-        _run_all_with_cache_in(tempfile.mkdtemp(prefix="segserve-kernels-"))
-    return time.perf_counter() - start_s
-
-
-def _run_all_with_cache_in(folder: str) -> None:
-    """Try again where numba found no folder that it may write: a read-only tree, no home."""
-    from numba import config  # noqa: PLC0415  heavy: opens late
-
-    config.CACHE_DIR = folder  # type: ignore[attr-defined]  # numba sets its settings at import
-    try:
-        _run_all()
-    except RuntimeError as error:
-        raise BackendFailed(
-            f"the compiled kernels cannot be loaded: {error}: set NUMBA_CACHE_DIR to a folder "
-            f"that this user may write"
-        ) from error
+    _run_all()
+    return WarmedKernels(time.perf_counter() - start_s, compiled_now(), kernel_cache())
 
 
 def _run_all() -> None:

@@ -16,6 +16,7 @@ from segserve.execution.instances import Instances
 from segserve.families.factory import build_family
 from segserve.families.family import Family
 from segserve.observability.metrics import Metrics, ModelMetrics
+from segserve.ops.kernel_cache import CacheKind
 from segserve.ops.warm import warm_kernels
 from segserve.repository.autocomplete import complete
 from segserve.repository.model_config import ModelConfig
@@ -152,8 +153,22 @@ class Loader:
 @cache
 def _warm_kernels_once() -> None:
     """Compile or load the kernels of all families, before the first model that needs them."""
-    seconds = warm_kernels()
-    log.info("kernels_ready", extra={"seconds": round(seconds, 3)})
+    warmed = warm_kernels()
+    kept = warmed.cache
+    told = {
+        "seconds": round(warmed.seconds, 3),
+        "compiled": warmed.compiled,
+        "cache": kept.kind.value,
+        "folder": str(kept.folder or ""),
+    }
+    if kept.kind is CacheKind.NONE:
+        fix = "set NUMBA_CACHE_DIR to a folder that this user may write"
+        log.warning("kernels_not_kept", extra={**told, "fix": fix})
+    elif warmed.compiled and kept.was_filled:
+        why = "the kernels that were there are of another CPU or another version"
+        log.warning("kernels_compiled_again", extra={**told, "why": why})
+    else:
+        log.info("kernels_ready", extra=told)
 
 
 def _check_family_batches(config: ModelConfig) -> None:

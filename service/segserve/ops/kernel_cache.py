@@ -1,0 +1,168 @@
+"""Where compiled kernels are kept between starts, and the decorator that every kernel has.
+
+The first of these that can be written is taken: the folder that ``NUMBA_CACHE_DIR`` names (or,
+where it names none, the package's own), ``~/.cache/segserve``, a new temporary folder. The last two
+begin with the kernels that lie in the first, so that a prebuilt cache on a read-only disk counts.
+Where none can be written the kernels are compiled at every start, in memory; numba itself refuses
+to define a kernel then (``no locator available``).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).parent
+_INDEX = "*.nbi"
+
+
+class CacheKind(Enum):
+    """Which folder it is."""
+
+    CONFIGURED = "NUMBA_CACHE_DIR"
+    PACKAGE = "package"
+    HOME = "home"
+    TEMPORARY = "temporary"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class KernelCache:
+    """The folder of compiled kernels.
+
+    Parameters
+    ----------
+    kind : CacheKind
+    folder : Path or None
+        None: nothing is kept.
+    was_filled : bool
+        There were kernels in it, or it was filled with those of another folder, at the start.
+    """
+
+    kind: CacheKind
+    folder: Path | None
+    was_filled: bool
+
+
+def njit(*signature: Any, **options: Any) -> Callable[[Any], Any]:
+    """Compile as ``numba.njit`` does, without the GIL, kept in `kernel_cache` where there is one.
+
+    Parameters
+    ----------
+    signature
+        As numba takes it: fixed signatures are compiled (or loaded) at import.
+    options
+        Of ``numba.njit``; ``cache`` and ``nogil`` are decided here.
+    """
+    import numba  # noqa: PLC0415  heavy: opens late
+
+    options |= {"cache": kernel_cache().kind is not CacheKind.NONE, "nogil": True}
+    decorated: Callable[[Any], Any] = numba.njit(*signature, **options)
+    return decorated
+
+
+@cache
+def kernel_cache() -> KernelCache:
+    """Choose the folder, once in a process, before the first kernel is defined."""
+    from numba import config  # noqa: PLC0415  heavy: opens late
+
+    named: str = config.CACHE_DIR  # type: ignore[attr-defined]  # numba sets its settings at import
+    configured = Path(named) if named else None
+    chosen = choose(configured, _PACKAGE, _home_folder, _temporary_folder)
+    if chosen.kind is not CacheKind.PACKAGE:
+        config.CACHE_DIR = str(chosen.folder or "")  # type: ignore[attr-defined]  # numba sets its settings at import
+    return chosen
+
+
+def choose(
+    configured: Path | None,
+    package: Path,
+    home_folder: Callable[[], Path],
+    temporary_folder: Callable[[], Path],
+) -> KernelCache:
+    """Take the first folder that can be written.
+
+    Parameters
+    ----------
+    configured : Path or None
+        Of ``NUMBA_CACHE_DIR``; made if missing.
+    package : Path
+        Folder of the kernels' sources.
+    home_folder, temporary_folder : callable
+        Give a folder for kernels alone, or raise OSError or RuntimeError where there is none.
+    """
+    if configured is not None and _writable(configured):
+        return KernelCache(CacheKind.CONFIGURED, configured, _filled(configured))
+    if configured is None and _writable(package / "__pycache__"):
+        return KernelCache(CacheKind.PACKAGE, package, _filled(package))
+    for kind, give in ((CacheKind.HOME, home_folder), (CacheKind.TEMPORARY, temporary_folder)):
+        try:
+            folder = give()
+        except (OSError, RuntimeError):
+            continue
+        if _writable(folder):
+            _seed(folder, configured, package)
+            return KernelCache(kind, folder, _filled(folder))
+    return KernelCache(CacheKind.NONE, None, was_filled=False)
+
+
+def _home_folder() -> Path:
+    return Path.home() / ".cache" / "segserve"
+
+
+def _temporary_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="segserve-kernels-"))
+
+
+def _seed(folder: Path, configured: Path | None, package: Path) -> None:
+    """Copy prebuilt kernels into a folder that has none."""
+    if _filled(folder):
+        return
+    if configured is not None and _filled(configured):
+        shutil.copytree(configured, folder, dirs_exist_ok=True)
+    elif _filled(package):
+        _copy_from_package(package, folder)
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _filled(folder: Path) -> bool:
+    return next(folder.rglob(_INDEX), None) is not None
+
+
+def _copy_from_package(package: Path, folder: Path) -> None:
+    """Copy kernels that lie beside their sources to where numba looks for them in `folder`."""
+    from numba.core.caching import UserProvidedCacheLocator  # noqa: PLC0415  heavy: opens late
+
+    for beside in package.rglob("__pycache__"):
+        source = str(beside.parent / "x.py")
+        locate: Callable[[str], str] = UserProvidedCacheLocator.get_suitable_cache_subpath
+        target = folder / locate(source)
+        ours = (path for path in beside.iterdir() if path.suffix in (".nbi", ".nbc"))
+        target.mkdir(exist_ok=True)
+        for path in ours:
+            shutil.copy2(path, target)
+
+
+def compiled_now() -> int:
+    """Count the kernels that had to be compiled because `kernel_cache` did not have them."""
+    from numba.core.dispatcher import Dispatcher  # noqa: PLC0415  heavy: opens late
+
+    prefix = __name__.rpartition(".")[0] + "."
+    modules = [module for name, module in sys.modules.items() if name.startswith(prefix)]
+    kernels = {id(k): k for m in modules for k in vars(m).values() if isinstance(k, Dispatcher)}
+    return sum(sum(k.stats.cache_misses.values()) for k in kernels.values())
