@@ -35,14 +35,14 @@ def scene(seed: int, count: int, h: int = 34, w: int = 38, depth: int = 8):
 
 
 @pytest.mark.parametrize("size", [(90, 120), (375, 500), (20, 30), (34, 38), (40, 60), (31, 400)])
-@pytest.mark.parametrize("threshold", [0.5, 0.3])
+@pytest.mark.parametrize("threshold", [0.5, 0.3, 0.0, 1.0])
 def test_equals_torch(size, threshold: float) -> None:
     """Sums and exponentials may round otherwise than torch's: one pixel in a hundred thousand."""
     given = scene(0, 20)
     got = assemble_prototypes_to_rle(*given, *size, threshold)
     want = by_torch(*given, *size, threshold)
     differing = sum((rle.decode(a) != b).sum() for a, b in zip(got, want, strict=True))
-    assert want.any()
+    assert want.any() or threshold == 1
     assert differing <= want.size // 100_000
 
 
@@ -67,3 +67,8 @@ def test_none_and_wrong_input() -> None:
         assemble_prototypes_to_rle(
             prototypes, np.zeros((1, 2), np.float32), np.zeros((1, 4), np.float32), 9, 9
         )
+    for size, threshold in (((9, 0), 0.5), ((9, 9), -0.1)):
+        with pytest.raises(InvalidInput, match="threshold from 0 on"):
+            assemble_prototypes_to_rle(
+                prototypes, none, np.zeros((0, 4), np.float32), *size, threshold
+            )

@@ -18,23 +18,11 @@ from segserve.core.errors import InvalidInput
 from segserve.core.regions import Rle
 from segserve.core.tensor import Array
 from segserve.ops import rle
+from segserve.ops.tracing import Planes, trace
 
 _RANK = 3
 _FARTHEST_PX = 1 << 24
 _NO_BOX = (0, 0, -2, -2)
-
-
-def _trace(
-    prepared: tuple[Any, ...], size: tuple[int, int], threshold: float, *, strict: bool
-) -> tuple[Rle, ...]:
-    edges, splits = _trace_kernel().trace_planes(*prepared, threshold, strict, size[0])
-    return rle.edges_to_rles(edges, splits, *size)
-
-
-def _trace_kernel() -> Any:
-    from segserve.ops import trace_kernel  # noqa: PLC0415  numba opens late
-
-    return trace_kernel
 
 
 def _kernel() -> Any:
@@ -70,8 +58,8 @@ def paste_boxes_to_rle(
         On wrong shapes.
     """
     _check(masks, boxes)
-    prepared = _kernel().prepare_grid(_floats(masks), _floats(boxes), height, width, threshold)
-    return _trace(prepared, (height, width), threshold, strict=False)
+    planes = _kernel().prepare_grid(_floats(masks), _floats(boxes), height, width, threshold)
+    return trace(Planes(*planes), height, width, threshold, strict=False)
 
 
 def _floats(array: Array) -> npt.NDArray[np.float32]:
@@ -140,8 +128,8 @@ def paste_expanded_boxes_to_rle(
     scale = (masks.shape[-1] + 2) / masks.shape[-1]
     grown = expand_boxes(np.where(near, boxes, 0).astype(np.float32), scale)
     grown = np.ascontiguousarray(np.where(near, grown, np.array(_NO_BOX)))
-    prepared = _kernel().prepare_expanded(_floats(masks), grown, height, width, threshold)
-    return _trace(prepared, (height, width), threshold, strict=True)
+    planes = _kernel().prepare_expanded(_floats(masks), grown, height, width, threshold)
+    return trace(Planes(*planes), height, width, threshold, strict=True)
 
 
 def tight_boxes(masks: Sequence[Rle]) -> npt.NDArray[np.float32]:
