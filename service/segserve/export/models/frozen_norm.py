@@ -1,0 +1,55 @@
+"""Batch norms whose statistics never change, as detectors are trained with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """A batch norm of buffers alone; no ``num_batches_tracked``.
+
+    Parameters
+    ----------
+    channels : int
+        Of the maps that come in.
+    eps : float
+        Added to the variance.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise [B, channels, h, w]."""
+        return functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
+def freeze_batch_norms(network: nn.Module, eps: float) -> None:
+    """Put a `FrozenBatchNorm2d` in the place of every ``BatchNorm2d``, fresh and with this eps."""
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, FrozenBatchNorm2d(child.num_features, eps))
+
+
+def set_eps(network: nn.Module, eps: float) -> None:
+    """Give every `FrozenBatchNorm2d` another eps."""
+    for module in network.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            module.eps = eps
