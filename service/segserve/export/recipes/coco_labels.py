@@ -19,62 +19,15 @@ COCO_91 = ("background", *_NAMES.split(","))
 COCO_80 = tuple(name for name in COCO_91[1:] if name != "N/A")
 """Without background and gaps: the labels of detectron2, mmdetection and YOLACT."""
 
-COCO_STUFF_54 = tuple(
-    [
-        "things",
-        "banner",
-        "blanket",
-        "bridge",
-        "cardboard",
-        "counter",
-        "curtain",
-        "door-stuff",
-        "floor-wood",
-        "flower",
-        "fruit",
-        "gravel",
-        "house",
-        "light",
-        "mirror-stuff",
-        "net",
-        "pillow",
-        "platform",
-        "playingfield",
-        "railroad",
-        "river",
-        "road",
-        "roof",
-        "sand",
-        "sea",
-        "shelf",
-        "snow",
-        "stairs",
-        "tent",
-        "towel",
-        "wall-brick",
-        "wall-stone",
-        "wall-tile",
-        "wall-wood",
-        "water-other",
-        "window-blind",
-        "window-other",
-        "tree-merged",
-        "fence-merged",
-        "ceiling-merged",
-        "sky-other-merged",
-        "cabinet-merged",
-        "table-merged",
-        "floor-other-merged",
-        "pavement-merged",
-        "mountain-merged",
-        "grass-merged",
-        "dirt-merged",
-        "paper-merged",
-        "food-other-merged",
-        "building-other-merged",
-        "rock-merged",
-        "wall-other-merged",
-        "rug-merged",
-    ]
+_STUFF = (
+    "things,banner,blanket,bridge,cardboard,counter,curtain,door-stuff,floor-wood,flower,fruit,"
+    "gravel,house,light,mirror-stuff,net,pillow,platform,playingfield,railroad,river,road,roof,"
+    "sand,sea,shelf,snow,stairs,tent,towel,wall-brick,wall-stone,wall-tile,wall-wood,water-other,"
+    "window-blind,window-other,tree-merged,fence-merged,ceiling-merged,sky-other-merged,"
+    "cabinet-merged,table-merged,floor-other-merged,pavement-merged,mountain-merged,grass-merged,"
+    "dirt-merged,paper-merged,food-other-merged,building-other-merged,rock-merged,"
+    "wall-other-merged,rug-merged"
 )
+
+COCO_STUFF_54 = tuple(_STUFF.split(","))
 """detectron2's classes of its panoptic models' semantic head; 0 is every thing."""
