@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
 from segserve.families.box_masks import BoxMasks
+from segserve.families.contour_masks import ContourMasks
 from segserve.families.family import Family
+from segserve.families.full_masks import FullMasks
 from segserve.families.image_half import ImageHalf
 from segserve.families.input_rule import check_keys, parse_input_rule, parse_palette
 from segserve.families.instance import COLUMNS, VALID, InstanceFamily, InstanceRule
@@ -67,9 +69,10 @@ def build_family(
             f"config parameter 'family': got '{name}', expected {known}"
             f"{nearest(name, list(_BUILDERS))}"
         )
-    images = ImageHalf(
-        _image_spec(parameters, inputs), parse_input_rule(parameters), max_image_pixels
-    )
+    size_input = _size_input(parameters, inputs)
+    pictures = tuple(spec for spec in inputs if spec.name != size_input)
+    image = _image_spec(parameters, pictures)
+    images = ImageHalf(image, parse_input_rule(parameters), max_image_pixels, size_input)
     return _BUILDERS[name](_Parts(parameters, labels, outputs, images))
 
 
@@ -81,6 +84,20 @@ def _named(key: str, wanted: str, specs: tuple[TensorSpec, ...]) -> TensorSpec:
             f"{nearest(wanted, names)}"
         )
     return specs[names.index(wanted)]
+
+
+def _size_input(parameters: Mapping[str, str], inputs: tuple[TensorSpec, ...]) -> str:
+    """Give the name of the input that takes the picture's size, or nothing."""
+    wanted = parameters.get("image_size_input", "").strip()
+    if not wanted:
+        return ""
+    spec = _named("image_size_input", wanted, inputs)
+    if spec.dtype is not DataType.FP32 or not spec.accepts((2,), batched=False):
+        raise LoadFailed(
+            f"config parameter 'image_size_input': '{wanted}' must be TYPE_FP32 [2], height and "
+            f"width in network pixels, got {spec.dtype.value} {list(spec.dims)}"
+        )
+    return wanted
 
 
 def _image_spec(parameters: Mapping[str, str], inputs: tuple[TensorSpec, ...]) -> TensorSpec:
@@ -96,7 +113,8 @@ def _image_spec(parameters: Mapping[str, str], inputs: tuple[TensorSpec, ...]) -
         )
     if any(other.name != spec.name for other in others):
         raise LoadFailed(
-            f"a family feeds the image input '{spec.name}' alone, but the model also needs "
+            f"a family feeds the image input '{spec.name}' and, where 'image_size_input' names it, "
+            f"the image's size, but the model also needs "
             f"{[s.name for s in others if s.name != spec.name]}: serve it without the family "
             f"parameter"
         )
@@ -192,6 +210,14 @@ def _box_masks(reader: ParameterReader) -> MaskRule:
     return BoxMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5))
 
 
+def _full_masks(reader: ParameterReader) -> MaskRule:
+    return FullMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5))
+
+
 _IN_0_1 = "a number in 0..1"
-_MASK_RULES: dict[str, Callable[[ParameterReader], MaskRule]] = {"box": _box_masks}
+_MASK_RULES: dict[str, Callable[[ParameterReader], MaskRule]] = {
+    "box": _box_masks,
+    "full": _full_masks,
+    "contour": lambda _: ContourMasks(),
+}
 _BUILDERS: dict[str, Callable[[_Parts], Family]] = {"semantic": _semantic, "instance": _instance}
