@@ -7,7 +7,9 @@ samples beside an edge (see `segserve.ops.prototypes`).
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from segserve.ops.kernel_cache import njit
 
 _FLOATS2 = types.Array(types.float32, 2, "C", readonly=True)
 _FLOATS3 = types.Array(types.float32, 3, "C", readonly=True)
@@ -17,7 +19,7 @@ ONE = np.float32(1)
 _BLOCK = 16
 
 
-@njit(types.float32[:, :, ::1](_FLOATS3), cache=True, nogil=True)
+@njit(types.float32[:, :, ::1](_FLOATS3))
 def by_column(prototypes):
     """Copy prototypes [h, w, D] as [w, D, h], so that a column of one prototype is contiguous."""
     rows, columns, depth = prototypes.shape
@@ -31,7 +33,7 @@ def by_column(prototypes):
     return out
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(fastmath={"contract"})
 def _add_four(sums, one, two, three, four, weights):
     """Add four rows of equal length, times their weights, to `sums`."""
     w0 = weights[0]
@@ -42,14 +44,14 @@ def _add_four(sums, one, two, three, four, weights):
         sums[j] += w0 * one[j] + w1 * two[j] + w2 * three[j] + w3 * four[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(fastmath={"contract"})
 def _add_one(sums, row, weight):
     """Add one row, times its weight, to `sums`."""
     for j in range(sums.shape[0]):
         sums[j] += weight * row[j]
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _sum_column(column, begin, end, weights, sums):
     """Write the weighted sum of the rows ``column[:, begin:end]``."""
     depth = column.shape[0]
@@ -70,14 +72,14 @@ def _sum_column(column, begin, end, weights, sums):
         d += 1
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _code(sums, low, high, codes):
     """Write 1 where a sum is surely out, 2 where it is surely in, else 0."""
     for j in range(sums.shape[0]):
         codes[j] = np.uint8(sums[j] < low) | (np.uint8(sums[j] > high) << 1)
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _squash_edges(values, codes, rows):
     """Replace sums by their sigmoids at the corners of every cell that is not decided."""
     columns = values.shape[0] // rows
@@ -91,7 +93,7 @@ def _squash_edges(values, codes, rows):
                 values[at] = ONE / (ONE + np.exp(-values[at]))
 
 
-@njit(cache=True, nogil=True)
+@njit()
 def _repeat_last(samples, rows, last_row, last_column):
     """Copy the last inner row and column to the border, where asked."""
     if last_row:
@@ -106,8 +108,6 @@ def _repeat_last(samples, rows, last_row, last_column):
     types.Tuple((types.float32[::1], types.uint8[::1], types.int64[::1]))(
         _FLOATS3, _FLOATS2, _LONGS2, types.float32, types.float32, types.boolean
     ),
-    cache=True,
-    nogil=True,
 )
 def assemble(columns, coefficients, windows, low, high, zero_is_out):
     """Assemble every mask's samples, with a border of one sample around its window.
