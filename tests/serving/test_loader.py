@@ -47,6 +47,27 @@ async def test_configs_that_cannot_be_served_say_why(
         assert text in error_of(house, "bright")
 
 
+async def test_what_nobody_foresaw_fails_that_model_alone(
+    open_house, repository, writers, monkeypatch, caplog
+):
+    writers.bright(repository)
+    writers.scale(repository)
+
+    build = loader_module.build_family
+
+    def crash(parameters, *args, **kwargs):
+        if parameters:
+            raise ZeroDivisionError("a bug")
+        return build(parameters, *args, **kwargs)
+
+    monkeypatch.setattr(loader_module, "build_family", crash)
+    house = await open_house()
+    assert "ZeroDivisionError" in error_of(house, "bright")
+    assert house.engine.model_ready(ModelRef("scale"))
+    assert house.engine.model_ready(ModelRef("scale"))
+    assert "model_load_crashed" in [r.message for r in caplog.records]
+
+
 async def test_fields_without_effect_are_named(open_house, repository, writers, caplog):
     folder = writers.bright(repository)
     config = folder / "config.pbtxt"

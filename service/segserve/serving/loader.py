@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from functools import cache
 
-from segserve.core.errors import LoadFailed
+from segserve.core.errors import LoadFailed, ServiceError
 from segserve.core.messages import ModelRef
 from segserve.execution.backend import Backend
 from segserve.execution.cpu_pool import CpuPool
@@ -82,10 +82,17 @@ class Loader:
         Raises
         ------
         LoadFailed
-            Naming file, field, got, expected and the fix.
+            Naming file, field, got, expected and the fix; or what nobody foresaw, whose trace is
+            in the log. The server stays up either way.
         """
         start_s = time.perf_counter()
-        opened = await asyncio.to_thread(self._open, plan, version)
+        try:
+            opened = await asyncio.to_thread(self._open, plan, version)
+        except ServiceError:
+            raise
+        except Exception as error:
+            log.exception("model_load_crashed", extra={"model": plan.name})
+            raise LoadFailed(f"loading model '{plan.name}' failed: {error!r}") from error
         served = self._assemble(plan, version, opened)
         served.parts.metrics.loaded(time.perf_counter() - start_s)
         return served
