@@ -1,7 +1,7 @@
 """Masks drawn as filled contours: PolarMask.
 
-The network gives ``boxes`` [K, 4] (x1, y1, x2, y2) and ``contours`` [K, 2, P] (P corners: a row of x
-and a row of y), both in pixels of its input.
+The network gives ``boxes`` [K, 4] (x1, y1, x2, y2) and ``contours`` [K, 2, P] (x, then y, of P
+corners), both in pixels of its input.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ContourMasks:
         scale = np.array([content[1] / width, content[0] / height], dtype=np.float32)
         contours = outputs["contours"][rows].astype(np.float32) / scale[:, None]
         corners = np.ascontiguousarray(contours.astype(np.int32).transpose(0, 2, 1))
-        boxes = outputs["boxes"][rows].astype(np.float32) / np.tile(scale, 2)
+        boxes = (outputs["boxes"][rows] / np.tile(scale, 2)).astype(np.float32)
         masks = fill_polygons_to_rle(corners, height, width)
         return Placed(np.arange(len(rows)), boxes, masks)
 
