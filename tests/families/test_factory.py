@@ -60,9 +60,19 @@ def test_instance_with_everything() -> None:
     assert family.masks == BoxMasks(threshold=0)
 
 
+def test_the_size_of_the_image_is_the_second_input() -> None:
+    size = TensorSpec("image_size", DataType.FP32, (2,))
+    parameters = {"family": "semantic", "image_size_input": "image_size"}
+    family = build_family(parameters, (), (size, IMAGE), (LOGITS,))
+    assert isinstance(family, SemanticFamily)
+    assert (family.image_input, family.images.size_input) == ("image", "image_size")
+
+
 @pytest.mark.parametrize(
     ("parameters", "labels", "inputs", "outputs", "names"),
     [
+        ({"image_size_input": "size"}, (), (IMAGE, SIZES), (LOGITS,), "did you mean 'sizes'"),
+        ({"image_size_input": "sizes"}, (), (IMAGE, SIZES), (LOGITS,), "must be TYPE_FP32 .2."),
         ({"family": "semantik"}, (), (IMAGE,), (LOGITS,), "did you mean 'semantic'"),
         ({"resise": "none"}, (), (IMAGE,), (LOGITS,), "did you mean 'resize'"),
         ({"resize": "half"}, (), (IMAGE,), (LOGITS,), "'resize': got 'half'"),

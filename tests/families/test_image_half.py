@@ -170,3 +170,50 @@ def test_context_of_a_strangers_plan(semantic, photo) -> None:
     plan = semantic().plan(photo(), DEFAULT_OPTIONS)
     with pytest.raises(InvalidInput, match="int"):
         context_of(dataclasses.replace(plan, context=3))
+
+
+DETECTOR = {"resize": "shortest_side:60,90", "size_multiple": "32"}
+
+
+def test_padding_to_a_multiple_and_the_size_beside_it(photo) -> None:
+    spec = TensorSpec("image", DataType.FP32, (3, -1, -1))
+    rule = parse_input_rule({**IMAGENET, **DETECTOR, "size_rounding": "mmcv"})
+    images = ImageHalf(spec, rule, 10**6, "image_size")
+    plan = images.plan(photo(40, 70))
+    assert plan.inputs_shapes == {"image": (3, 64, 96), "image_size": (2,)}
+    assert plan.bucket == (64, 96)
+    assert context_of(plan).placement == Placement((64, 96), (51, 90))
+    out = {n: np.full(shape, np.nan, np.float32) for n, shape in plan.inputs_shapes.items()}
+    images.fill(photo(40, 70), plan, out)
+    assert out["image_size"].tolist() == [51, 90]
+    assert (out["image"][:, 51:] == 0).all()
+    assert (out["image"][:, :, 90:] == 0).all()
+    assert out["image"][:, :51, :90].std() > 0.1
+
+
+@pytest.mark.parametrize(("kind", "policy"), [("opencv", {}), ("torch", {}), ("torch", PAD)])
+def test_the_interpolation_that_was_asked_for(photo, kind: str, policy) -> None:
+    cv2 = pytest.importorskip("cv2")
+    image = photo(40, 60)
+    resize = policy or {"resize": "stretch:97x131"}
+    got = prepared(half(**IMAGENET, **resize, interpolation=f"{kind}_bilinear"), image)
+    pixels = pixels_of(image)
+    pixels = pixels if kind == "opencv" else pixels.astype(np.float32)
+    size = (97, 131) if not policy else (213, 320)
+    want = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    mean, std = (np.float32(IMAGENET[key].split(",")) for key in ("mean", "std"))
+    want = ((want / np.float32(255) - mean) / std).transpose(2, 0, 1)
+    tolerance = 0 if kind == "opencv" else 5e-3  # cv2's float path rounds its weights
+    np.testing.assert_allclose(got[:, : size[0], : size[1]], want, atol=tolerance)
+
+
+def test_description_tells_the_rule() -> None:
+    told = half(**DETECTOR, size_rounding="detectron2").describe()
+    assert told["resize"] == {
+        "kind": "shortest_side",
+        "side_px": 60,
+        "max_side_px": 90,
+        "rounding": "detectron2",
+    }
+    assert told["interpolation"] == "pillow_bilinear"
+    assert told["size_multiple"] == 32

@@ -6,11 +6,12 @@ from segserve.core.errors import LoadFailed
 from segserve.families.input_rule import (
     KEYS,
     InputRule,
+    Interpolation,
     check_keys,
     parse_input_rule,
     parse_palette,
 )
-from segserve.families.shapes import ResizeKind, ResizeRule, ShapePolicy
+from segserve.families.shapes import ResizeKind, ResizeRule, ShapePolicy, SizeRounding
 from segserve.ops.resize import Normalisation
 
 
@@ -41,7 +42,7 @@ def test_every_key() -> None:
             (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 255.0, (2, 1, 0), (3, 2, 1)
         ),
         resize=ResizeRule(ResizeKind.LONGEST_SIDE, side_px=320),
-        fast=True,
+        interpolation=Interpolation.FAST,
         shape_policy=ShapePolicy.PAD,
         buckets=((240, 320), (320, 320)),
         max_exact_buckets=9,
@@ -55,6 +56,7 @@ def test_every_key() -> None:
     [
         ("none", ResizeRule()),
         ("shortest_side:800", ResizeRule(ResizeKind.SHORTEST_SIDE, side_px=800)),
+        ("shortest_side:800,1333", ResizeRule(ResizeKind.SHORTEST_SIDE, side_px=800, cap_px=1333)),
         ("stretch:513x512", ResizeRule(ResizeKind.STRETCH, size=(513, 512))),
     ],
 )
@@ -64,6 +66,31 @@ def test_resize(text: str, want: ResizeRule) -> None:
 
 def test_a_stretched_size_is_warmed() -> None:
     assert parse_input_rule({"resize": "stretch:64x96"}).warm_shapes == ((64, 96),)
+
+
+def test_the_official_rule_of_a_detector() -> None:
+    rule = parse_input_rule(
+        {
+            "resize": "shortest_side:800,1333",
+            "size_rounding": "torchvision",
+            "interpolation": "torch_bilinear",
+            "normalise_first": "true",
+            "size_multiple": "32",
+        }
+    )
+    assert rule == InputRule(
+        resize=ResizeRule(
+            ResizeKind.SHORTEST_SIDE, side_px=800, cap_px=1333, rounding=SizeRounding.TORCHVISION
+        ),
+        interpolation=Interpolation.TORCH,
+        normalise_first=True,
+        size_multiple=32,
+    )
+
+
+def test_a_stretched_size_is_warmed_at_its_multiple() -> None:
+    rule = parse_input_rule({"resize": "stretch:64x97", "size_multiple": "32"})
+    assert rule.warm_shapes == ((64, 128),)
 
 
 def test_one_scale_is_its_reciprocal() -> None:
@@ -77,6 +104,19 @@ def test_one_scale_is_its_reciprocal() -> None:
         ({"scale": "1/0"}, "'scale': got '1/0'"),
         ({"mean": "1,2"}, "'mean': got '1,2', expected three numbers"),
         ({"std": "1,0,1"}, "'std'.*above 0"),
+        ({"resize": "shortest_side:800,799"}, "'resize': got 'shortest_side:800,799'"),
+        ({"resize": "shortest_side:800,"}, "'resize': got 'shortest_side:800,'"),
+        ({"resize": "longest_side:8,9"}, "'resize': got 'longest_side:8,9'"),
+        ({"size_rounding": "up"}, "'size_rounding': got 'up', expected half_up"),
+        ({"size_rounding": "mmcv", "resize": "stretch:8x8"}, "'size_rounding': got 'mmcv'"),
+        ({"interpolation": "open_cv_bilinear"}, "did you mean 'opencv_bilinear'"),
+        ({"normalise_first": "yes"}, "'normalise_first': got 'yes'"),
+        ({"normalise_first": "true"}, "only torch_bilinear"),
+        ({"size_multiple": "0"}, "'size_multiple': got '0'"),
+        (
+            {"size_multiple": "32", "shape_policy": "pad", "buckets": "64x65"},
+            "'buckets': got '64x65', expected multiples of size_multiple 32",
+        ),
         ({"resize": "longest_side"}, "'resize': got 'longest_side', expected none"),
         ({"resize": "longest:320"}, "'resize'"),
         ({"resize": "stretch:320"}, "'resize'"),

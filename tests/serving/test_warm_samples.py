@@ -41,6 +41,20 @@ def test_every_bucket_both_ways(tmp_path):
     ]
 
 
+def test_the_size_input_holds_the_bucket(tmp_path):
+    class Sizes(Recorder):
+        def run(self, inputs, *, wide):
+            self.shapes.append(inputs["size"].tolist())
+
+    text = TENSORS.replace(
+        "output [", 'input [ { name: "size" data_type: TYPE_FP32 dims: [ 2 ] } ] output ['
+    )
+    text += 'parameters { key: "image_size_input" value { string_value: "size" } }'
+    backend = Sizes()
+    warm(parse_config(text, source="c"), FakeFamily(), [backend], tmp_path)
+    assert backend.shapes == [[[16, 24]]] * 2 + [[[32, 32]]] * 2
+
+
 def test_configured_samples(tmp_path):
     sample = 'model_warmup [ { name: "s" batch_size: 2 count: 2 inputs { key: "x" value { '
     sample += "data_type: TYPE_FP32 dims: [ 3, 4, 4 ] random_data: true } } } ]"

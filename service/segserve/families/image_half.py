@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,21 @@ from segserve.core.errors import InvalidInput, LoadFailed, TooLarge
 from segserve.core.messages import EncodedImage, Image, RawImage
 from segserve.core.tensor import Array, DataType, TensorSpec
 from segserve.families.family import Plan
-from segserve.families.input_rule import InputRule
-from segserve.families.shapes import Placement, ResizeKind, ShapePolicy, Size, place, target_size
+from segserve.families.input_rule import InputRule, Interpolation
+from segserve.families.shapes import (
+    Placement,
+    ResizeKind,
+    ResizeRule,
+    ShapePolicy,
+    Size,
+    place,
+    target_size,
+)
 from segserve.ops.image import decode
 from segserve.ops.image_header import ImageHeader, read_header
 from segserve.ops.resize import normalise, resize_normalise, resize_pillow
+from segserve.ops.resize_opencv import resize_normalise_opencv
+from segserve.ops.resize_torch import resize_normalise_torch
 
 _RANK = 3
 _CHANNELS = 3
@@ -46,11 +57,15 @@ class ImageHalf:
     rule : InputRule
     max_pixels : int
         Larger images are refused before they are decoded.
+    size_input : str
+        Name of the network's second input, FP32 [2]: height and width of what the image fills, in
+        network pixels. Empty where there is none.
     """
 
     spec: TensorSpec
     rule: InputRule
     max_pixels: int
+    size_input: str = ""
 
     def __post_init__(self) -> None:
         """Refuse rules that the network's input contradicts."""
@@ -87,7 +102,7 @@ class ImageHalf:
                 source = self._raw_size(pixels)
         rule = self.rule
         target = target_size(rule.resize, source)
-        placement = place(rule.shape_policy, rule.buckets, target)
+        placement = place(rule.shape_policy, rule.buckets, target, rule.size_multiple)
         height, width = placement.network
         if not self._fits(placement.network):
             raise InvalidInput(
@@ -103,12 +118,18 @@ class ImageHalf:
         return Plan(
             source_width_px=source[1],
             source_height_px=source[0],
-            inputs_shapes={self.spec.name: (_CHANNELS, height, width)},
+            inputs_shapes=self._shapes(placement.network),
             bucket=placement.network,
             decoded_bytes=_CHANNELS * source[0] * source[1],
             padding_ratio=placement.padding_ratio,
             context=ImageContext(placement, header),
         )
+
+    def _shapes(self, network: Size) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {self.spec.name: (_CHANNELS, *network)}
+        if self.size_input:
+            shapes[self.size_input] = (len(network),)
+        return shapes
 
     def _raw_size(self, pixels: Array) -> Size:
         if pixels.dtype != np.uint8 or pixels.ndim != _RANK or pixels.shape[2] != _CHANNELS:
@@ -121,6 +142,23 @@ class ImageHalf:
         if height * width > self.max_pixels:
             raise TooLarge(f"the image has {width}x{height} pixels, the limit is {self.max_pixels}")
         return height, width
+
+    def fill(self, image: Image, plan: Plan, out: Mapping[str, Array]) -> None:
+        """Fill every input of the network: the picture (see `prepare`), and its size if asked for.
+
+        Parameters
+        ----------
+        out : Mapping of str to float32 array
+            One writable row for each of ``plan.inputs_shapes``.
+
+        Raises
+        ------
+        InvalidInput
+            When the image is broken.
+        """
+        self.prepare(image, plan, out[self.spec.name])
+        if self.size_input:
+            out[self.size_input][:] = context_of(plan).placement.content
 
     def prepare(self, image: Image, plan: Plan, out: Array) -> None:
         """Decode, resize, normalise and pad into `out`, all of which is written.
@@ -135,13 +173,21 @@ class ImageHalf:
         InvalidInput
             When the image is broken.
         """
-        context = context_of(plan)
+        context, rule = context_of(plan), self.rule
         content = context.placement.content
         pixels = self._pixels(image, context, content)
-        if self.rule.fast:
-            resize_normalise(pixels, out, self.rule.normalisation, content)
-        else:
-            normalise(resize_pillow(pixels, content), out, self.rule.normalisation)
+        match rule.interpolation:
+            case Interpolation.FAST:
+                resize_normalise(pixels, out, rule.normalisation, content)
+            case Interpolation.PILLOW:
+                normalise(resize_pillow(pixels, content), out, rule.normalisation)
+            case Interpolation.OPENCV:
+                resize_normalise_opencv(pixels, out, rule.normalisation, content)
+            case Interpolation.TORCH:
+                first = rule.normalise_first
+                resize_normalise_torch(
+                    pixels, out, rule.normalisation, content, normalise_first=first
+                )
 
     def _pixels(self, image: Image, context: ImageContext, content: Size) -> Array:
         match image:
@@ -158,26 +204,35 @@ class ImageHalf:
     def _may_shrink(self) -> bool:
         """Whether a JPEG may be decoded at a fraction of its size: only where it is resized."""
         resized = self.rule.resize.kind is not ResizeKind.NONE
-        return self.rule.fast and (resized or self.rule.shape_policy is ShapePolicy.RESIZE)
+        fast = self.rule.interpolation is Interpolation.FAST
+        return fast and (resized or self.rule.shape_policy is ShapePolicy.RESIZE)
 
     def describe(self) -> dict[str, object]:
         """Tell, in values that JSON has, which images are taken and what happens to them."""
         rule = self.rule
-        resize: dict[str, object] = {"kind": rule.resize.kind.value}
-        if rule.resize.kind is ResizeKind.STRETCH:
-            resize["size"] = list(rule.resize.size)
-        elif rule.resize.kind is not ResizeKind.NONE:
-            resize["side_px"] = rule.resize.side_px
         return {
             "image_input": self.spec.name,
             "image_formats": ["jpeg", "png", "webp", "raw"],
             "max_pixels": self.max_pixels,
-            "resize": resize,
-            "interpolation": "fast_bilinear" if rule.fast else "pillow_bilinear",
+            "resize": _described(rule.resize),
+            "interpolation": rule.interpolation.value,
+            "size_multiple": rule.size_multiple,
             "shape_policy": rule.shape_policy.value,
             "buckets": [list(bucket) for bucket in rule.buckets],
             "channel_order": "rgb" if rule.normalisation.order[0] == 0 else "bgr",
         }
+
+
+def _described(rule: ResizeRule) -> dict[str, object]:
+    resize: dict[str, object] = {"kind": rule.kind.value}
+    if rule.kind is ResizeKind.STRETCH:
+        resize["size"] = list(rule.size)
+    elif rule.kind is not ResizeKind.NONE:
+        resize["side_px"] = rule.side_px
+    if rule.kind is ResizeKind.SHORTEST_SIDE:
+        resize["max_side_px"] = rule.cap_px or None
+        resize["rounding"] = rule.rounding.value
+    return resize
 
 
 def context_of(plan: Plan) -> ImageContext:

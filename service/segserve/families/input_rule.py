@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from enum import Enum
 
 from segserve.core.errors import LoadFailed
 from segserve.families.parameter_values import (
@@ -18,7 +19,14 @@ from segserve.families.parameter_values import (
     three_floats,
     whole,
 )
-from segserve.families.shapes import ResizeKind, ResizeRule, ShapePolicy, Size
+from segserve.families.shapes import (
+    ResizeKind,
+    ResizeRule,
+    ShapePolicy,
+    Size,
+    SizeRounding,
+    rounded_up,
+)
 from segserve.ops.resize import Normalisation
 
 KEYS = (
@@ -28,13 +36,17 @@ KEYS = (
     "mean",
     "std",
     "resize",
+    "size_rounding",
     "interpolation",
+    "normalise_first",
+    "size_multiple",
     "shape_policy",
     "buckets",
     "max_exact_buckets",
     "warm_sizes",
     "pad_value",
     "image_input",
+    "image_size_input",
     "logits_output",
     "align_corners",
     "ignore_ids",
@@ -53,6 +65,15 @@ _PadValue = tuple[float, float, float] | str
 _MEAN: _PadValue = "mean"
 
 
+class Interpolation(Enum):
+    """Whose bilinear filter resizes images; see `segserve.ops.resize` and its neighbours."""
+
+    PILLOW = "pillow_bilinear"
+    OPENCV = "opencv_bilinear"
+    TORCH = "torch_bilinear"
+    FAST = "fast_bilinear"
+
+
 @dataclass(frozen=True)
 class InputRule:
     """Everything that happens to an image before the network.
@@ -62,9 +83,13 @@ class InputRule:
     normalisation : Normalisation
         Scale, mean, std, channel order and padding value.
     resize : ResizeRule
-    fast : bool
-        ``fast_bilinear`` (without antialiasing, fused, JPEGs may be decoded smaller) in place of
-        Pillow's own bilinear filter.
+    interpolation : Interpolation
+        PILLOW and OPENCV are bit-equal to them on uint8; TORCH is torch's on float32. FAST has no
+        antialiasing, rounds nothing in between, and JPEGs may be decoded smaller.
+    normalise_first : bool
+        With TORCH: the resize sees normalised values (torchvision's detectors), else grey levels.
+    size_multiple : int
+        The network's sides are multiples of this; the rest is padding, right and below.
     shape_policy : ShapePolicy
     buckets : tuple of (height, width)
         For the policies pad and resize.
@@ -76,7 +101,9 @@ class InputRule:
 
     normalisation: Normalisation = field(default_factory=Normalisation)
     resize: ResizeRule = field(default_factory=ResizeRule)
-    fast: bool = False
+    interpolation: Interpolation = Interpolation.PILLOW
+    normalise_first: bool = False
+    size_multiple: int = 1
     shape_policy: ShapePolicy = ShapePolicy.EXACT
     buckets: tuple[Size, ...] = ()
     max_exact_buckets: int = _DEFAULT_MAX_EXACT_BUCKETS
@@ -85,10 +112,10 @@ class InputRule:
     @property
     def warm_shapes(self) -> tuple[Size, ...]:
         """Network sizes (height, width) to run before the model is ready."""
-        stretched = (self.resize.size,) if self.resize.kind is ResizeKind.STRETCH else ()
-        if self.shape_policy is not ShapePolicy.EXACT:
-            stretched = ()
-        return tuple(dict.fromkeys((*self.buckets, *stretched, *self.warm_sizes)))
+        exact = self.shape_policy is ShapePolicy.EXACT
+        stretched = exact and self.resize.kind is ResizeKind.STRETCH
+        own = (rounded_up(self.resize.size, self.size_multiple),) if stretched else ()
+        return tuple(dict.fromkeys((*self.buckets, *own, *self.warm_sizes)))
 
 
 def check_keys(parameters: Mapping[str, str]) -> None:
@@ -114,6 +141,26 @@ def parse_input_rule(parameters: Mapping[str, str]) -> InputRule:
     """
     reader = ParameterReader(parameters)
     policy = ShapePolicy(reader.choice("shape_policy", [p.value for p in ShapePolicy], "exact"))
+    interpolation = Interpolation(
+        reader.choice("interpolation", [i.value for i in Interpolation], "pillow_bilinear")
+    )
+    multiple = reader.read("size_multiple", whole, "a whole number of at least 1", 1)
+    return InputRule(
+        normalisation=_normalisation(reader),
+        resize=_resize(reader),
+        interpolation=interpolation,
+        normalise_first=_normalise_first(reader, interpolation),
+        size_multiple=multiple,
+        shape_policy=policy,
+        buckets=_buckets(reader, policy, multiple),
+        max_exact_buckets=reader.read(
+            "max_exact_buckets", whole, "a whole number of at least 1", _DEFAULT_MAX_EXACT_BUCKETS
+        ),
+        warm_sizes=reader.sizes("warm_sizes"),
+    )
+
+
+def _buckets(reader: ParameterReader, policy: ShapePolicy, multiple: int) -> tuple[Size, ...]:
     buckets = reader.sizes("buckets")
     if (policy is ShapePolicy.EXACT) == bool(buckets):
         fix = (
@@ -125,22 +172,18 @@ def parse_input_rule(parameters: Mapping[str, str]) -> InputRule:
             f"config parameters 'shape_policy' and 'buckets': shape_policy '{policy.value}' with "
             f"{len(buckets)} buckets: {fix}"
         )
-    return InputRule(
-        normalisation=_normalisation(reader),
-        resize=_resize(reader),
-        fast=_fast(reader),
-        shape_policy=policy,
-        buckets=buckets,
-        max_exact_buckets=reader.read(
-            "max_exact_buckets", whole, "a whole number of at least 1", _DEFAULT_MAX_EXACT_BUCKETS
-        ),
-        warm_sizes=reader.sizes("warm_sizes"),
-    )
+    for height, width in buckets:
+        if (height, width) != rounded_up((height, width), multiple):
+            raise refuse("buckets", f"{height}x{width}", f"multiples of size_multiple {multiple}")
+    return buckets
 
 
-def _fast(reader: ParameterReader) -> bool:
-    choices = ("pillow_bilinear", "fast_bilinear")
-    return reader.choice("interpolation", choices, choices[0]) == "fast_bilinear"
+def _normalise_first(reader: ParameterReader, interpolation: Interpolation) -> bool:
+    first = reader.flag("normalise_first", default=False)
+    if first and interpolation is not Interpolation.TORCH:
+        expected = "false: only torch_bilinear resizes normalised values"
+        raise refuse("normalise_first", "true", expected)
+    return first
 
 
 def _normalisation(reader: ParameterReader) -> Normalisation:
@@ -165,8 +208,14 @@ def _parse_pad(text: str) -> _PadValue | None:
 
 
 def _resize(reader: ParameterReader) -> ResizeRule:
-    expected = "none | longest_side:N | shortest_side:N | stretch:HxW"
-    return reader.read("resize", _parse_resize, expected, ResizeRule())
+    expected = "none | longest_side:N | shortest_side:N | shortest_side:N,MAX | stretch:HxW"
+    rule = reader.read("resize", _parse_resize, expected, ResizeRule())
+    rounding = SizeRounding(
+        reader.choice("size_rounding", [r.value for r in SizeRounding], "half_up")
+    )
+    if rounding is not SizeRounding.HALF_UP and rule.kind is not ResizeKind.SHORTEST_SIDE:
+        raise refuse("size_rounding", rounding.value, "half_up, unless resize is shortest_side")
+    return replace(rule, rounding=rounding)
 
 
 def _parse_resize(text: str) -> ResizeRule | None:
@@ -176,11 +225,18 @@ def _parse_resize(text: str) -> ResizeRule | None:
     if kind == ResizeKind.STRETCH.value:
         parsed = size(value)
         return None if parsed is None else ResizeRule(ResizeKind.STRETCH, size=parsed)
-    side = whole(value)
-    if side is None or side > MAX_SIDE_PX:
+    if kind == ResizeKind.SHORTEST_SIDE.value:
+        side, comma, cap = value.partition(",")
+        return _sided(ResizeKind.SHORTEST_SIDE, side, cap if comma else None)
+    return _sided(ResizeKind.LONGEST_SIDE, value) if kind == "longest_side" else None
+
+
+def _sided(kind: ResizeKind, side_text: str, cap_text: str | None = None) -> ResizeRule | None:
+    side = whole(side_text)
+    cap = whole(cap_text) if cap_text is not None else MAX_SIDE_PX
+    if side is None or cap is None or not side <= cap <= MAX_SIDE_PX:
         return None
-    by_name = {k.value: k for k in (ResizeKind.LONGEST_SIDE, ResizeKind.SHORTEST_SIDE)}
-    return ResizeRule(by_name[kind], side_px=side) if kind in by_name else None
+    return ResizeRule(kind, side_px=side, cap_px=cap if cap_text is not None else 0)
 
 
 def parse_palette(parameters: Mapping[str, str]) -> tuple[tuple[int, int, int], ...]:

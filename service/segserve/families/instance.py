@@ -87,14 +87,14 @@ class InstanceFamily:
         return self.images.plan(image)
 
     def preprocess(self, image: Image, plan: Plan, out: Mapping[str, Array]) -> None:
-        """Decode, resize and normalise straight into ``out[image_input]``.
+        """Decode, resize and normalise straight into `out`.
 
         Raises
         ------
         InvalidInput
             When the image is broken.
         """
-        self.images.prepare(image, plan, out[self.image_input])
+        self.images.fill(image, plan, out)
 
     def postprocess(self, outputs: Tensors, plan: Plan, options: SegmentOptions) -> Findings:
         """Choose rows, bring their boxes and masks into the source image, encode the masks.

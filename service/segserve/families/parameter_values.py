@@ -64,6 +64,10 @@ class ParameterReader:
             raise refuse(key, text, expected)
         return text
 
+    def flag(self, key: str, *, default: bool) -> bool:
+        """Read ``true`` or ``false``."""
+        return self.choice(key, ("false", "true"), "true" if default else "false") == "true"
+
     def floats(self, key: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
         """Read three finite numbers."""
         return self.read(key, three_floats, "three numbers, e.g. 0.485,0.456,0.406", default)

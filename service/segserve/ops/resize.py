@@ -60,6 +60,14 @@ class Normalisation:
         normalised: npt.NDArray[np.float32] = (scaled - mean) / std
         return normalised
 
+    def table(self) -> npt.NDArray[np.float32]:
+        """Give the normalised value of every grey level, float32 [3, 256], a row for each plane."""
+        return _table(self)
+
+    def planes(self) -> npt.NDArray[np.int64]:
+        """Give `order` as the kernels take it, int64 [3]."""
+        return np.asarray(self.order, dtype=np.int64)
+
     def pad_values(self) -> npt.NDArray[np.float32]:
         """Give what stands in the padding of each plane, float32 [3]."""
         if self.pad is None:
@@ -117,16 +125,58 @@ def _fill_padding(out: Array, size: tuple[int, int], normalisation: Normalisatio
         out[:, :height, width:] = values
 
 
-def _elsewhere(
-    write: Callable[..., None],
-    out: Array,
+@dataclass(frozen=True)
+class Resized:
+    """What a resizing kernel is to write; checked.
+
+    Parameters
+    ----------
+    pixels : uint8 [h, w, 3]
+        C-contiguous.
+    out : float32 [3, at least H, at least W]
+        C-contiguous; the kernel writes its upper left [H, W].
+    normalisation : Normalisation
+    size : (H, W)
+    """
+
+    pixels: Array
+    out: Array
+    normalisation: Normalisation
+    size: tuple[int, int]
+
+
+def write_resized(
     pixels: Array,
-    *rest: Normalisation | tuple[int, int],
-) -> Array:
-    """Let `write` fill a contiguous array of the shape of `out`, which is not contiguous."""
-    contiguous = np.empty(out.shape, dtype=out.dtype)
-    write(pixels, contiguous, *rest)
-    return contiguous
+    out: Array,
+    normalisation: Normalisation,
+    size: tuple[int, int],
+    write: Callable[[Resized], None],
+) -> None:
+    """Check the arrays, let `write` fill the upper left of `out`, and pad the rest.
+
+    Parameters
+    ----------
+    pixels : uint8 [h, w, 3]
+        Any strides.
+    out : float32 [3, at least H, at least W]
+        Any strides; all of it is written.
+    normalisation : Normalisation
+    size : (H, W)
+        Of the resized image.
+    write : callable
+        Takes a `Resized`.
+
+    Raises
+    ------
+    InvalidInput
+        On wrong shapes or dtypes.
+    """
+    _check(pixels, out, size)
+    target = out if out.flags.c_contiguous else np.empty(out.shape, dtype=out.dtype)
+    write(Resized(np.ascontiguousarray(pixels), target, normalisation, size))
+    _fill_padding(target, size, normalisation)
+    if target is not out:
+        out[:] = target
 
 
 def normalise(pixels: Array, out: Array, normalisation: Normalisation) -> None:
@@ -145,14 +195,12 @@ def normalise(pixels: Array, out: Array, normalisation: Normalisation) -> None:
     InvalidInput
         On wrong shapes or dtypes.
     """
-    size = pixels.shape[:2]
-    _check(pixels, out, size)
-    if not out.flags.c_contiguous:
-        out[:] = _elsewhere(normalise, out, pixels, normalisation)
-        return
-    order = np.asarray(normalisation.order, dtype=np.int64)
-    _kernel().normalise(np.ascontiguousarray(pixels), _table(normalisation), order, out)
-    _fill_padding(out, size, normalisation)
+    write_resized(pixels, out, normalisation, pixels.shape[:2], _write_normalised)
+
+
+def _write_normalised(job: Resized) -> None:
+    rule = job.normalisation
+    _kernel().normalise(job.pixels, rule.table(), rule.planes(), job.out)
 
 
 def resize_normalise(
@@ -177,26 +225,26 @@ def resize_normalise(
     """
     if pixels.shape[:2] == size:
         normalise(pixels, out, normalisation)
-        return
-    _check(pixels, out, size)
-    if not out.flags.c_contiguous:
-        out[:] = _elsewhere(resize_normalise, out, pixels, normalisation, size)
-        return
-    std = np.asarray(normalisation.std, dtype=np.float64)
-    rows = _axis(pixels.shape[0], size[0])
-    columns = _axis(pixels.shape[1], size[1])
+    else:
+        write_resized(pixels, out, normalisation, size, _write_fast)
+
+
+def _write_fast(job: Resized) -> None:
+    rule, source = job.normalisation, job.pixels.shape
+    std = np.asarray(rule.std, dtype=np.float64)
+    rows = _axis(source[0], job.size[0])
+    columns = _axis(source[1], job.size[1])
     kernel = _kernel()
-    run = kernel.enlarge if size[0] >= pixels.shape[0] else kernel.shrink
+    run = kernel.enlarge if job.size[0] >= source[0] else kernel.shrink
     run(
-        np.ascontiguousarray(pixels),
+        job.pixels,
         *(rows.low, rows.high, rows.weights),
         *(columns.low, columns.high, columns.weights),
-        (1 / (normalisation.divisor * std)).astype(np.float32),
-        (-np.asarray(normalisation.mean) / std).astype(np.float32),
-        np.asarray(normalisation.order, dtype=np.int64),
-        out,
+        (1 / (rule.divisor * std)).astype(np.float32),
+        (-np.asarray(rule.mean) / std).astype(np.float32),
+        rule.planes(),
+        job.out,
     )
-    _fill_padding(out, size, normalisation)
 
 
 def resize_pillow(pixels: Array, size: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segserve.ops import argmax, masks, prototypes, resize, rle
+from segserve.ops import argmax, masks, prototypes, resize, resize_opencv, resize_torch, rle
 from segserve.ops.kernel_cache import KernelCache, compiled_now, kernel_cache
 
 
@@ -53,4 +53,7 @@ def _run_all() -> None:
     pixels = np.zeros((8, 8, 3), dtype=np.uint8)
     for size in ((8, 8), (4, 4), (12, 12)):
         out = np.empty((3, *size), dtype=np.float32)
-        resize.resize_normalise(pixels, out, resize.Normalisation(), size)
+        rule = resize.Normalisation()
+        resize.resize_normalise(pixels, out, rule, size)
+        resize_opencv.resize_normalise_opencv(pixels, out, rule, size)
+        resize_torch.resize_normalise_torch(pixels, out, rule, size, normalise_first=True)

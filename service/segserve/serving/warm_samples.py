@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from segserve.core.errors import LoadFailed
 from segserve.execution.backend import Backend
 from segserve.execution.warmup import WarmSample, WarmTensor, run_samples
@@ -36,7 +38,12 @@ def warm(
 def _bucket(config: ModelConfig, height_px: int, width_px: int) -> WarmSample:
     """One image's tensors of a network size: the free axes of 3-d inputs are height and width."""
     inputs = {}
+    size_input = config.parameters.get("image_size_input", "").strip()
     for spec in config.input_specs():
+        if spec.name == size_input:
+            size = np.array([[height_px, width_px]], dtype=np.float32)
+            inputs[spec.name] = WarmTensor(spec.dtype, size.shape, size.tobytes())
+            continue
         free = iter((height_px, width_px))
         dims = tuple(next(free, 1) if d < 0 else d for d in spec.dims)
         inputs[spec.name] = WarmTensor(spec.dtype, (1, *dims))

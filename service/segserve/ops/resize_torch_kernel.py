@@ -1,0 +1,90 @@
+"""Compiled loop of torch's resize; arguments are trusted (see `segserve.ops.resize_torch`)."""
+# ruff: noqa: E501, PLR0917  the next line is one directive; kernels take scratch as arguments
+# mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from segserve.ops.kernel_cache import njit
+
+_PIXELS = types.Array(types.uint8, 3, "C", readonly=True)
+_OUT = types.float32[:, :, ::1]
+_TABLE = types.float32[:, ::1]
+_LONGS = types.int64[::1]
+_FLOATS = types.float32[::1]
+
+
+@intrinsic
+def _fma(typingctx, a, b, c):  # noqa: ARG001  the signature numba calls
+    """Give a * b + c rounded once, as torch's compiled code does it."""
+
+    def build(context, builder, signature, args):  # noqa: ARG001  the signature numba calls
+        single = ir.FloatType()
+        kind = ir.FunctionType(single, [single] * 3)
+        return builder.call(builder.module.declare_intrinsic("llvm.fma", [single], kind), args)
+
+    return types.float32(types.float32, types.float32, types.float32), build
+
+
+@njit()
+def _across(pixels, y, low, high, weight, table, order, line):
+    """Interpolate one source row at every column of the result, by planes."""
+    for x in range(low.shape[0]):
+        west = low[x]
+        east = high[x]
+        right = weight[x]
+        left = np.float32(1) - right
+        for plane in range(3):
+            c = order[plane]
+            a = table[plane, pixels[y, west, c]]
+            b = table[plane, pixels[y, east, c]]
+            line[plane, x] = _fma(a, left, np.float32(b * right))
+
+
+@njit(
+    [(_PIXELS, _LONGS, _LONGS, _FLOATS, _LONGS, _LONGS, _FLOATS, _TABLE, _LONGS, _OUT)],
+)
+def resize(pixels, low_y, high_y, down, low_x, high_x, right, table, order, out):
+    """Look grey levels up and interpolate what stands there.
+
+    Parameters
+    ----------
+    pixels : uint8 [h, w, 3]
+    low_y, high_y : int64 [H]
+        Neighbouring source rows of each row of the result, rising.
+    down : float32 [H]
+        Share of the higher one.
+    low_x, high_x, right : [W]
+    table : float32 [3, 256]
+        A row for each plane of `out`.
+    order : int64 [3]
+        Which channel of `pixels` each plane takes.
+    out : float32 [3, at least H, at least W]
+        Its upper left part is written.
+    """
+    width = low_x.shape[0]
+    upper = np.empty((3, width), dtype=np.float32)
+    lower = np.empty((3, width), dtype=np.float32)
+    in_upper = -1
+    in_lower = -1
+    for y in range(low_y.shape[0]):
+        if low_y[y] != in_upper:
+            if low_y[y] == in_lower:
+                upper, lower = lower, upper
+                in_lower = in_upper
+            else:
+                _across(pixels, low_y[y], low_x, high_x, right, table, order, upper)
+            in_upper = low_y[y]
+        if high_y[y] != in_lower:
+            _across(pixels, high_y[y], low_x, high_x, right, table, order, lower)
+            in_lower = high_y[y]
+        below = down[y]
+        above = np.float32(1) - below
+        for plane in range(3):
+            target = out[plane, y, :width]
+            top = upper[plane]
+            bottom = lower[plane]
+            for x in range(width):
+                target[x] = _fma(top[x], above, np.float32(bottom[x] * below))
