@@ -34,14 +34,28 @@ def by_column(prototypes):
 
 
 @njit(fastmath={"contract"})
-def _add_four(sums, one, two, three, four, weights):
-    """Add four rows of equal length, times their weights, to `sums`."""
-    w0 = weights[0]
-    w1 = weights[1]
-    w2 = weights[2]
-    w3 = weights[3]
-    for j in range(sums.shape[0]):
-        sums[j] += w0 * one[j] + w1 * two[j] + w2 * three[j] + w3 * four[j]
+def _add_eight(sums, samples, at, step, weights, d):
+    """Add eight rows of `samples`, the first of them at `at`, times their weights, to `sums`."""
+    w0 = weights[d]
+    w1 = weights[d + 1]
+    w2 = weights[d + 2]
+    w3 = weights[d + 3]
+    w4 = weights[d + 4]
+    w5 = weights[d + 5]
+    w6 = weights[d + 6]
+    w7 = weights[d + 7]
+    one = samples[at:]
+    two = samples[at + step :]
+    three = samples[at + 2 * step :]
+    four = samples[at + 3 * step :]
+    five = samples[at + 4 * step :]
+    six = samples[at + 5 * step :]
+    seven = samples[at + 6 * step :]
+    eight = samples[at + 7 * step :]
+    for j in range(np.uint64(sums.shape[0])):
+        low = w0 * one[j] + w1 * two[j] + w2 * three[j] + w3 * four[j]
+        high = w4 * five[j] + w5 * six[j] + w6 * seven[j] + w7 * eight[j]
+        sums[j] += low + high
 
 
 @njit(fastmath={"contract"})
@@ -52,23 +66,18 @@ def _add_one(sums, row, weight):
 
 
 @njit()
-def _sum_column(column, begin, end, weights, sums):
-    """Write the weighted sum of the rows ``column[:, begin:end]``."""
-    depth = column.shape[0]
+def _sum_column(column, begin, weights, sums):
+    """Write the weighted sum of the rows of `column` from `begin` on, as long as `sums`."""
+    depth, tall = column.shape
+    samples = column.reshape(depth * tall)
     sums[:] = 0
     d = 0
-    while d + 4 <= depth:
-        _add_four(
-            sums,
-            column[d, begin:end],
-            column[d + 1, begin:end],
-            column[d + 2, begin:end],
-            column[d + 3, begin:end],
-            weights[d : d + 4],
-        )
-        d += 4
+    while d + 8 <= depth:
+        _add_eight(sums, samples, d * tall + begin, tall, weights, d)
+        d += 8
     while d < depth:
-        _add_one(sums, column[d, begin:end], weights[d])
+        at = d * tall + begin
+        _add_one(sums, samples[at : at + sums.shape[0]], weights[d])
         d += 1
 
 
@@ -80,17 +89,41 @@ def _code(sums, low, high, codes):
 
 
 @njit()
-def _squash_edges(values, codes, rows):
-    """Replace sums by their sigmoids at the corners of every cell that is not decided."""
-    columns = values.shape[0] // rows
-    for i in range(1, columns - 1):
-        for j in range(1, rows - 1):
-            at = i * rows + j
-            inner = codes[at - 1] & codes[at] & codes[at + 1]
-            west = codes[at - rows - 1] & codes[at - rows] & codes[at - rows + 1]
-            east = codes[at + rows - 1] & codes[at + rows] & codes[at + rows + 1]
-            if inner & west & east == 0:
-                values[at] = ONE / (ONE + np.exp(-values[at]))
+def _mark(west, middle, east, marks):
+    """Set marks[j] to 1 where a sample of `middle`, or a neighbour of it, disagrees with the rest."""
+    for j in range(1, middle.shape[0] - 1):
+        upper = west[j - 1] & middle[j - 1] & east[j - 1]
+        here = west[j] & middle[j] & east[j]
+        lower = west[j + 1] & middle[j + 1] & east[j + 1]
+        marks[j] = (upper & here & lower) == 0
+
+
+@njit()
+def _squash_edges(values, codes, rows, marks):
+    """Replace sums by their sigmoids at the corners of every cell that is not decided.
+
+    Parameters
+    ----------
+    values, codes
+        Of one mask, column by column, with its border.
+    rows : int
+    marks : uint8 [at least rows, a multiple of 8]
+        Zeros; left so.
+    """
+    words = marks.view(np.uint64)
+    for at in range(rows, values.shape[0] - rows, rows):
+        _mark(
+            codes[at - rows : at],
+            codes[at : at + rows],
+            codes[at + rows : at + 2 * rows],
+            marks[:rows],
+        )
+        for w in range((rows + 7) // 8):
+            if words[w] != 0:
+                for j in range(8 * w, 8 * w + 8):
+                    if marks[j] != 0:
+                        values[at + j] = ONE / (ONE + np.exp(-values[at + j]))
+                words[w] = 0
 
 
 @njit()
@@ -108,6 +141,7 @@ def _repeat_last(samples, rows, last_row, last_column):
     types.Tuple((types.float32[::1], types.uint8[::1], types.int64[::1]))(
         _FLOATS3, _FLOATS2, _LONGS2, types.float32, types.float32, types.boolean
     ),
+    error_model="numpy",
 )
 def assemble(columns, coefficients, windows, low, high, zero_is_out):
     """Assemble every mask's samples, with a border of one sample around its window.
@@ -141,6 +175,7 @@ def assemble(columns, coefficients, windows, low, high, zero_is_out):
         total += (r2 - r1 + 2) * (c2 - c1 + 2)
     values = np.empty(total, dtype=np.float32)
     codes = np.empty(total, dtype=np.uint8)
+    marks = np.zeros((tall + 9) // 8 * 8, dtype=np.uint8)
     for n in range(planes):
         r1, r2, c1, c2 = windows[n]
         rows = r2 - r1 + 2
@@ -150,9 +185,9 @@ def assemble(columns, coefficients, windows, low, high, zero_is_out):
         codes[begin:end] = zero_is_out
         for i in range(c1, c2):
             at = begin + (i - c1 + 1) * rows
-            _sum_column(columns[i], r1, r2, coefficients[n], values[at + 1 : at + rows - 1])
+            _sum_column(columns[i], r1, coefficients[n], values[at + 1 : at + rows - 1])
             _code(values[at + 1 : at + rows - 1], low, high, codes[at + 1 : at + rows - 1])
         _repeat_last(codes[begin:end], rows, r2 == tall, c2 == wide)
-        _squash_edges(values[begin:end], codes[begin:end], rows)
+        _squash_edges(values[begin:end], codes[begin:end], rows, marks)
         _repeat_last(values[begin:end], rows, r2 == tall, c2 == wide)
     return values, codes, begins

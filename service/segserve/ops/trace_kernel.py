@@ -21,6 +21,7 @@ _INTS = types.Array(types.int32, 1, "C", readonly=True)
 _LONGS2 = types.Array(types.int64, 2, "C", readonly=True)
 
 ONE = np.float32(1)
+LONGEST = np.float32(1 << 20)
 OUT = np.uint8(1)
 IN = np.uint8(2)
 
@@ -101,46 +102,36 @@ def _list_cells(west, east, listed, after):
 
 
 @njit()
-def _cross(v0, v1, begin, end, weights, guess, low, high, falls):
-    """Split a cell's pixels into sure ones above the crossing, unsure ones and sure ones below.
+def _cross(gap, slope, begin, end, weights, guess, margin):
+    """Split a cell's pixels into sure ones before the crossing, unsure ones and sure ones after.
 
     Parameters
     ----------
-    v0, v1 : float32
-        Values at the cell's upper and lower edge.
+    gap : float32
+        How far the cell's upper edge lies above the threshold; negative but for rounding.
+    slope : float32
+        By how much its lower edge lies higher.
     begin, end : int
         The cell's pixels.
     weights : float32 [...]
         Share of the lower edge at each pixel.
     guess : int
         Where the crossing may be.
-    low, high : float32
-        Below the first a pixel is surely out, above the second surely in.
-    falls : bool
-        Whether the upper edge is the one that is in.
+    margin : float32
+        How far from the threshold a pixel is sure.
 
     Returns
     -------
     unsure_begin, unsure_end : int
     """
-    slope = v1 - v0
     p = min(max(guess, begin), end)
-    if falls:
-        while p > begin and not v0 + slope * weights[p - 1] > high:
-            p -= 1
-        while p < end and v0 + slope * weights[p] > high:
-            p += 1
-        q = p
-        while q < end and not v0 + slope * weights[q] < low:
-            q += 1
-    else:
-        while p > begin and not v0 + slope * weights[p - 1] < low:
-            p -= 1
-        while p < end and v0 + slope * weights[p] < low:
-            p += 1
-        q = p
-        while q < end and not v0 + slope * weights[q] > high:
-            q += 1
+    while p > begin and not gap + slope * weights[p - 1] < -margin:
+        p -= 1
+    while p < end and gap + slope * weights[p] < -margin:
+        p += 1
+    q = p
+    while q < end and not gap + slope * weights[q] > margin:
+        q += 1
     return p, q
 
 
@@ -148,6 +139,7 @@ def _cross(v0, v1, begin, end, weights, guess, low, high, falls):
     types.Tuple((types.int64[::1], types.int64[::1]))(
         _FLOATS, _BYTES, _LONGS2, _FLOATS, _INTS, _FLOATS, types.float32, types.boolean, types.int64
     ),
+    error_model="numpy",
 )
 def trace_planes(values, codes, shapes, margins, lows, weights, threshold, strict, height):
     """Find where the runs of set pixels begin and end.
@@ -189,6 +181,7 @@ def trace_planes(values, codes, shapes, margins, lows, weights, threshold, stric
     for plane in range(planes):
         at, rows, y1, y2, x1, x2, axis_y, axis_x, add_y, add_x, order = shapes[plane]
         margin = margins[plane]
+        # unsigned places below spare the look at negative indices
         low = threshold - margin
         high = threshold + margin
         base = n
@@ -240,10 +233,12 @@ def trace_planes(values, codes, shapes, margins, lows, weights, threshold, stric
                 j = listed[m]
                 begin = begins[j]
                 end = begins[j + 1]
-                a = values[west + j]
-                b = values[east + j]
-                c = values[west + j + 1]
-                d = values[east + j + 1]
+                here = np.uint64(west + j)
+                there = np.uint64(east + j)
+                a = values[here]
+                b = values[there]
+                c = values[here + np.uint64(1)]
+                d = values[there + np.uint64(1)]
                 v0 = left * a + right * b
                 v1 = left * c + right * d
                 if (v0 > high) & (v1 > high) | (v0 < low) & (v1 < low):
@@ -252,11 +247,20 @@ def trace_planes(values, codes, shapes, margins, lows, weights, threshold, stric
                         inside = not inside
                 elif begin < end:
                     falls = v0 > v1
-                    share = (threshold - v0) / (v1 - v0) if v1 != v0 else np.float32(2)
-                    guess = begin
-                    if share > 0 and share < ONE:
-                        guess = begin + 1 + np.int64((share - downs[begin]) * per_sample)
-                    p, q = _cross(v0, v1, begin, end, downs, guess, low, high, falls)
+                    slope = v1 - v0
+                    gap = v0 - threshold
+                    share = -gap / slope if slope != 0 else ONE
+                    ahead = min(max((share - downs[begin]) * per_sample, np.float32(-1)), LONGEST)
+                    side = np.float32(-1) if falls else ONE
+                    p, q = _cross(
+                        gap * side,
+                        slope * side,
+                        begin,
+                        end,
+                        downs,
+                        begin + 1 + np.int64(ahead),
+                        margin,
+                    )
                     if p > begin and inside != falls:
                         n = _toggle(edges, base, n, top + begin)
                         inside = falls
