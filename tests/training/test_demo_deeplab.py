@@ -7,14 +7,8 @@ torch = pytest.importorskip("torch", reason="needs the export extra: make export
 
 from segserve.scenes import CLASS_NAMES  # noqa: E402
 from segserve.training import demo_deeplab  # noqa: E402
+from segserve.training.loop import Schedule  # noqa: E402
 from segserve.training.scene_batches import IGNORED, SceneBank  # noqa: E402
-
-
-def test_the_learning_rate_warms_up_and_falls_to_zero():
-    plan = demo_deeplab.Plan(steps=200)
-    rates = [demo_deeplab.learning_rate(plan, step) for step in range(200)]
-    assert rates[0] < rates[5] == max(rates)
-    assert rates[-1] < 0.001 * max(rates)
 
 
 def test_the_loss_ignores_padding_and_rewards_the_truth():
@@ -41,7 +35,7 @@ def test_batches_are_seeded_and_normalised():
 
 def test_two_steps_write_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(demo_deeplab, "photographs", tuple)
-    plan = demo_deeplab.Plan(steps=2, batch=2, crop_px=64, scenes=3)
+    plan = demo_deeplab.Plan(Schedule(2), batch=2, crop_px=64, scenes=3)
     path = tmp_path / "demo.pth"
     model = demo_deeplab.train(plan, 0, path)
     kept = torch.load(path, weights_only=True)["model_state"]

@@ -82,12 +82,16 @@ class SceneBank:
         image, label = np.rot90(image, turns), np.rot90(label, turns)
         if mirrored:
             image, label = image[:, ::-1], label[:, ::-1]
-        light = rng.uniform(0.85, 1.15) * (image.astype(np.float32) / 255) + rng.uniform(
-            -0.05, 0.05
-        )
-        inputs = (np.clip(light, 0, 1) - MEAN) / STD
+        inputs = normalised(rng, image)
         targets = label.astype(np.int64)
         if rng.random() < _PAD_SHARE:
             keep = int(rng.uniform(0.7, 1.0) * crop_px)
-            inputs[keep:], targets[keep:] = 0, IGNORED
-        return inputs.astype(np.float32).transpose(2, 0, 1), targets
+            inputs[:, keep:], targets[keep:] = 0, IGNORED
+        return inputs, targets
+
+
+def normalised(rng: np.random.Generator, image: Bytes) -> npt.NDArray[np.float32]:
+    """Vary the light of uint8 [H, W, 3] a little and normalise: float32 [3, H, W]."""
+    light = rng.uniform(0.85, 1.15) * (image.astype(np.float32) / 255) + rng.uniform(-0.05, 0.05)
+    inputs = (np.clip(light, 0, 1) - MEAN) / STD
+    return inputs.astype(np.float32).transpose(2, 0, 1)
