@@ -6,9 +6,9 @@ from difflib import get_close_matches
 
 from segserve.core.errors import NotFound
 from segserve.export.recipe import Recipe
-from segserve.export.recipes import deeplabv3plus
+from segserve.export.recipes import deeplabv3plus, mask_rcnn
 
-RECIPES: tuple[Recipe, ...] = (*deeplabv3plus.RECIPES,)
+RECIPES: tuple[Recipe, ...] = (*deeplabv3plus.RECIPES, *mask_rcnn.RECIPES)
 
 
 def find_recipe(name: str) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -16,6 +16,17 @@ from segserve.export.torch_file import OpenCheckpoint, open_checkpoint
 _WRAPPERS = ("model_state", "state_dict", "model")
 _PARALLEL = "module."
 _MAX_LISTED = 20
+
+
+@runtime_checkable
+class AdaptsCheckpoint(Protocol):
+    """A network whose checkpoints come in more than one dress."""
+
+    def adapt_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Give the weights under today's names, without what is no weight.
+
+        What the network does not know is left alone, for `match_state_dict` to name.
+        """
 
 
 def load_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -99,7 +110,7 @@ def match_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     Parameters
     ----------
     model : nn.Module
-        Filled in place; untouched on error.
+        Filled in place; untouched on error. One that `AdaptsCheckpoint` is asked first.
     state : mapping of str to Tensor
         As `load_checkpoint` gives them. Floats are converted to the network's dtype.
 
@@ -108,6 +119,8 @@ def match_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     InvalidInput
         Lists every name that is missing, unexpected or of the wrong shape, up to 20.
     """
+    if isinstance(model, AdaptsCheckpoint):
+        state = model.adapt_checkpoint(state)
     wrong = list(_differences(model.state_dict(), state))
     if wrong:
         shown = wrong[:_MAX_LISTED]

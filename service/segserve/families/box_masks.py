@@ -7,6 +7,7 @@ The network gives ``boxes`` [K, 4] (x1, y1, x2, y2 in pixels of its input) and `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +15,32 @@ import numpy.typing as npt
 from segserve.core.errors import BackendFailed
 from segserve.core.tensor import Tensors
 from segserve.families.mask_rule import Frame, Placed
-from segserve.ops.masks import paste_boxes_to_rle
+from segserve.ops.masks import paste_boxes_to_rle, paste_expanded_boxes_to_rle
 
 _RANK = 3
 
 
+class Paste(Enum):
+    """Whose way of pasting: see `paste_boxes_to_rle` and `paste_expanded_boxes_to_rle`."""
+
+    DETECTRON2 = "detectron2"
+    TORCHVISION = "torchvision"
+
+
 @dataclass(frozen=True)
 class BoxMasks:
-    """A `MaskRule` that pastes each mask into its box, as detectron2 does.
+    """A `MaskRule` that pastes each mask into its box.
 
     Parameters
     ----------
     threshold : float in [0, 1]
-        A pixel is set when its probability is not less.
+        A pixel is set when its probability is not less; as torchvision pastes, when it is greater.
+    paste : Paste
+        detectron2 also drops boxes that are empty in the source image.
     """
 
     threshold: float = 0.5
+    paste: Paste = Paste.DETECTRON2
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -51,9 +62,18 @@ class BoxMasks:
     def place(self, outputs: Tensors, rows: npt.NDArray[np.intp], frame: Frame) -> Placed:
         """Scale the boxes and paste the masks."""
         boxes = frame.source_boxes(outputs["boxes"][rows])
-        masks = paste_boxes_to_rle(outputs["masks"][rows], boxes, *frame.source, self.threshold)
-        return Placed(np.arange(len(rows)), boxes, masks)
+        masks = outputs["masks"][rows]
+        if self.paste is Paste.TORCHVISION:
+            pasted = paste_expanded_boxes_to_rle(masks, boxes, *frame.source, self.threshold)
+            return Placed(np.arange(len(rows)), boxes, pasted)
+        kept = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+        pasted = paste_boxes_to_rle(masks[kept], boxes[kept], *frame.source, self.threshold)
+        return Placed(kept, boxes[kept], pasted)
 
     def describe(self) -> dict[str, object]:
         """Tell how masks are made."""
-        return {"mask_rule": "box", "mask_threshold": self.threshold}
+        return {
+            "mask_rule": "box",
+            "mask_paste": self.paste.value,
+            "mask_threshold": self.threshold,
+        }

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
-from segserve.families.box_masks import BoxMasks
+from segserve.families.box_masks import BoxMasks, Paste
 from segserve.families.contour_masks import ContourMasks
+from segserve.families.classical import build_classical
 from segserve.families.family import Family
 from segserve.families.full_masks import FullMasks
 from segserve.families.image_half import ImageHalf
@@ -19,6 +20,7 @@ from segserve.families.parameter_values import ParameterReader, nearest, number
 from segserve.families.semantic import SemanticFamily, SemanticRule
 from segserve.ops.image_header import DEFAULT_MAX_PIXELS
 
+_CLASSICAL = "classical"
 _LOGITS_RANK = 3
 _MIN_CLASSES = 2
 
@@ -63,11 +65,14 @@ def build_family(
     if not name:
         return None
     check_keys(parameters)
+    if name == _CLASSICAL:
+        palette = parse_palette(parameters)
+        return build_classical(parameters, labels, inputs, palette, max_image_pixels)
     if name not in _BUILDERS:
-        known = " | ".join(_BUILDERS)
+        known = " | ".join((*_BUILDERS, _CLASSICAL))
         raise LoadFailed(
             f"config parameter 'family': got '{name}', expected {known}"
-            f"{nearest(name, list(_BUILDERS))}"
+            f"{nearest(name, [*_BUILDERS, _CLASSICAL])}"
         )
     size_input = _size_input(parameters, inputs)
     pictures = tuple(spec for spec in inputs if spec.name != size_input)
@@ -207,7 +212,8 @@ def _instance(parts: _Parts) -> Family:
 
 
 def _box_masks(reader: ParameterReader) -> MaskRule:
-    return BoxMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5))
+    paste = reader.choice("mask_paste", [p.value for p in Paste], Paste.DETECTRON2.value)
+    return BoxMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5), Paste(paste))
 
 
 def _full_masks(reader: ParameterReader) -> MaskRule:

@@ -54,7 +54,11 @@ KEYS = (
     "palette",
     "score_threshold",
     "mask_rule",
+    "mask_paste",
     "mask_threshold",
+    "segmenter",
+    "max_side",
+    "budget_ms",
 )
 """Every parameter that families read."""
 
