@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segserve.ops import argmax, masks, prototypes, resize, resize_opencv, resize_torch, rle
+from segserve.ops import (
+    argmax,
+    full_masks,
+    masks,
+    prototypes,
+    resize,
+    resize_opencv,
+    resize_torch,
+    rle,
+)
 from segserve.ops.kernel_cache import KernelCache, compiled_now, kernel_cache
 
 
@@ -50,6 +59,7 @@ def _run_all() -> None:
     masks.paste_boxes_to_rle(soft, boxes, 8, 8)
     masks.paste_expanded_boxes_to_rle(soft, boxes, 8, 8)
     prototypes.assemble_prototypes_to_rle(np.ones((4, 4, 1), np.float32), boxes[:, :1], boxes, 8, 8)
+    full_masks.resize_masks_to_rle(soft, (8, 8), (8, 8), (8, 8))
     pixels = np.zeros((8, 8, 3), dtype=np.uint8)
     for size in ((8, 8), (4, 4), (12, 12)):
         out = np.empty((3, *size), dtype=np.float32)
