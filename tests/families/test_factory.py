@@ -86,6 +86,14 @@ def test_the_size_of_the_image_is_the_second_input() -> None:
         ({}, ("a",), (IMAGE,), (LOGITS,), "labels.txt has 1 lines.*4 classes"),
         ({"ignore_ids": "4"}, (), (IMAGE,), (LOGITS,), "'ignore_ids': got .4., expected ids below"),
         ({"thing_ids": "x"}, (), (IMAGE,), (LOGITS,), "'thing_ids': got 'x'"),
+        ({"output_grid": "sauce"}, (), (IMAGE,), (LOGITS,), "did you mean 'source'"),
+        (
+            {"upsample": "two_step", "align_corners": "true"},
+            (),
+            (IMAGE,),
+            (LOGITS,),
+            "'upsample': got 'two_step', expected direct",
+        ),
         ({"align_corners": "yes"}, (), (IMAGE,), (LOGITS,), "'align_corners'"),
         ({"palette": "red"}, (), (IMAGE,), (LOGITS,), "'palette'"),
         (

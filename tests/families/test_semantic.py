@@ -17,6 +17,7 @@ from segserve.core.options import (
 )
 from segserve.families.family import Family
 from segserve.ops import rle
+from segserve.ops.bilinear import resize
 
 HEIGHT, WIDTH = 40, 60
 
@@ -125,6 +126,45 @@ def test_padding_is_gone_from_both_sizes(semantic, photo) -> None:
     small = found(family, photo, logits, output_size=OutputSize.STRIDE)
     assert (small.height_px, small.width_px) == (8, 12)
     assert [s.label_id for s in small.segments] == [1]
+
+
+RAW = SegmentOptions(mask_format=MaskFormat.RAW)
+PADDED = {"resize": "shortest_side:40", "size_multiple": "32"}
+
+
+def labels_of(family, image, logits, options=RAW) -> np.ndarray:
+    return family.postprocess(
+        {"logits": logits}, family.plan(image, options), options
+    ).label_map.labels
+
+
+def test_the_network_s_grid_is_the_default_and_the_request_may_ask_for_the_source(
+    semantic, photo
+) -> None:
+    logits = np.random.default_rng(0).standard_normal((4, 8, 16)).astype(np.float32)
+    image = photo(75, 100)
+    family = semantic(output_grid="network", **PADDED)
+    assert family.describe()["output_grid"] == "network"
+    labels = labels_of(family, image, logits)
+    assert labels.shape == (40, 53)
+    want = resize(logits, 64, 64)[:, :40, :53].argmax(axis=0)
+    np.testing.assert_array_equal(labels, want)
+    source = SegmentOptions(mask_format=MaskFormat.RAW, output_size=OutputSize.SOURCE)
+    np.testing.assert_array_equal(
+        labels_of(family, image, logits, source), labels_of(semantic(**PADDED), image, logits)
+    )
+
+
+def test_two_steps_go_through_the_network_s_size(semantic, photo) -> None:
+    logits = np.random.default_rng(0).standard_normal((4, 16, 16)).astype(np.float32)
+    large = np.ascontiguousarray(resize(logits, 64, 64)[:, :40, :53])
+    want = resize(large, 75, 100).argmax(axis=0)
+    got = labels_of(semantic(upsample="two_step", **PADDED), photo(75, 100), logits)
+    assert np.mean(got == want) > 0.999
+    direct = labels_of(semantic(**PADDED), photo(75, 100), logits)
+    assert np.mean(direct == want) < 0.999
+    same = labels_of(semantic(upsample="two_step"), photo(64, 64), logits)
+    np.testing.assert_array_equal(same, resize(logits, 64, 64).argmax(axis=0))
 
 
 def test_logits_may_be_read_only_half_precision_views(semantic, photo, quarters) -> None:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
 from segserve.families.box_masks import BoxMasks, Paste
-from segserve.families.contour_masks import ContourMasks
 from segserve.families.classical import build_classical
+from segserve.families.contour_masks import ContourMasks
 from segserve.families.family import Family
 from segserve.families.full_masks import FullMasks
 from segserve.families.image_half import ImageHalf
 from segserve.families.input_rule import check_keys, parse_input_rule, parse_palette
 from segserve.families.instance import COLUMNS, VALID, InstanceFamily, InstanceRule
 from segserve.families.mask_rule import MaskRule
-from segserve.families.parameter_values import ParameterReader, nearest, number
-from segserve.families.semantic import SemanticFamily, SemanticRule
+from segserve.families.parameter_values import ParameterReader, nearest, number, refuse
+from segserve.families.semantic import OutputGrid, SemanticFamily, SemanticRule
 from segserve.ops.image_header import DEFAULT_MAX_PIXELS
 
 _CLASSICAL = "classical"
@@ -138,18 +138,28 @@ def _semantic(parts: _Parts) -> Family:
     spec = _logits_spec(parts)
     count = _label_count(parts.labels, spec)
     reader = ParameterReader(parts.parameters)
+    grid = reader.choice("output_grid", [g.value for g in OutputGrid], OutputGrid.SOURCE.value)
     return SemanticFamily(
         parts.images,
         SemanticRule(
             logits_output=spec.name,
             labels=parts.labels,
             label_count=count,
-            align_corners=reader.choice("align_corners", ("false", "true"), "false") == "true",
+            align_corners=reader.flag("align_corners", default=False),
+            two_step=_two_step(reader),
+            output_grid=OutputGrid(grid),
             ignore_ids=_label_ids(parts, "ignore_ids", count),
             thing_ids=_label_ids(parts, "thing_ids", count),
             palette=parse_palette(parts.parameters),
         ),
     )
+
+
+def _two_step(reader: ParameterReader) -> bool:
+    two_step = reader.choice("upsample", ("direct", "two_step"), "direct") == "two_step"
+    if two_step and reader.flag("align_corners", default=False):
+        raise refuse("upsample", "two_step", "direct: align_corners is for one step alone")
+    return two_step
 
 
 def _logits_spec(parts: _Parts) -> TensorSpec:

@@ -49,6 +49,8 @@ KEYS = (
     "image_size_input",
     "logits_output",
     "align_corners",
+    "upsample",
+    "output_grid",
     "ignore_ids",
     "thing_ids",
     "palette",

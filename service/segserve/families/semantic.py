@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -16,10 +17,19 @@ from segserve.families.family import Findings, Plan
 from segserve.families.image_half import ImageHalf, context_of
 from segserve.families.option_checks import check_options
 from segserve.ops.argmax import LabelArray, NetworkGrid, argmax, upsample_argmax, valid_count
+from segserve.ops.argmax_two_step import upsample_argmax_two_step
 from segserve.ops.png import Palette, encode_label_png
 from segserve.ops.rle import LabelRuns, encode_labels, find_runs
 
 _RANK = 3
+
+
+class OutputGrid(Enum):
+    """Whose pixels a label map has where a request does not say."""
+
+    SOURCE = "source"
+    NETWORK = "network"
+    """Those of the resized picture, without padding."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,10 @@ class SemanticRule:
         Classes of the model; None when neither the labels nor the output's dims say.
     align_corners : bool
         Of the up-sampling.
+    two_step : bool
+        Logits are enlarged to the network's input, then resized to the source, as detectron2 does;
+        else one interpolation goes from logits to source pixels.
+    output_grid : OutputGrid
     ignore_ids, thing_ids : frozenset of int
         Never reported; reported as countable objects.
     palette : Palette
@@ -45,6 +59,8 @@ class SemanticRule:
     labels: tuple[str, ...] = ()
     label_count: int | None = None
     align_corners: bool = False
+    two_step: bool = False
+    output_grid: OutputGrid = OutputGrid.SOURCE
     ignore_ids: frozenset[int] = frozenset()
     thing_ids: frozenset[int] = frozenset()
     palette: Palette = ()
@@ -131,13 +147,18 @@ class SemanticFamily:
             height = valid_count(rows, grid.height_px, grid.valid_height_px)
             width = valid_count(columns, grid.width_px, grid.valid_width_px)
             return argmax(logits, height, width)
+        height, width = self._size(plan, options)
+        if self.rule.two_step and (height, width) != placement.content:
+            return upsample_argmax_two_step(logits, grid, height, width)
         return upsample_argmax(
-            logits,
-            plan.source_height_px,
-            plan.source_width_px,
-            grid=grid,
-            align_corners=self.rule.align_corners,
+            logits, height, width, grid=grid, align_corners=self.rule.align_corners
         )
+
+    def _size(self, plan: Plan, options: SegmentOptions) -> tuple[int, int]:
+        """Give the label map's size: what the request says, else what the model says."""
+        if options.output_size is None and self.rule.output_grid is OutputGrid.NETWORK:
+            return context_of(plan).placement.content
+        return plan.source_height_px, plan.source_width_px
 
     def _segments(
         self, runs: LabelRuns, options: SegmentOptions, *, with_masks: bool
@@ -174,6 +195,7 @@ class SemanticFamily:
             "ignore_ids": sorted(rule.ignore_ids),
             "thing_ids": sorted(rule.thing_ids),
             "mask_formats": [m.value for m in MaskFormat],
+            "output_grid": rule.output_grid.value,
             "output_sizes": [o.value for o in OutputSize],
             "options": ["mask_format", "top_k", "min_area_px", "label_ids", "output_size"],
         }

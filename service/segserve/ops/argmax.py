@@ -106,7 +106,8 @@ def _axis(size: int, network_px: int, valid_px: int, out_px: int, *, align_corne
     return _mapped_axis(size, network_px, valid_px, out_px, align_corners=align_corners)
 
 
-def _checked(logits: Array) -> Array:
+def checked_logits(logits: Array) -> Array:
+    """Give logits [C, h, w] as contiguous float32, or raise `InvalidInput`."""
     if logits.ndim != _RANK or 0 in logits.shape or logits.dtype.kind != "f":
         raise InvalidInput(
             f"logits must be float [C, h, w] with no empty axis, got {logits.dtype} "
@@ -117,7 +118,8 @@ def _checked(logits: Array) -> Array:
     return np.ascontiguousarray(logits, dtype=np.float32)
 
 
-def _empty_labels(classes: int, height: int, width: int) -> LabelArray:
+def empty_labels(classes: int, height: int, width: int) -> LabelArray:
+    """Give an uninitialised label map: uint8, or uint16 above 256 classes."""
     if classes <= _MAX_U8_CLASSES:
         return np.empty((height, width), dtype=np.uint8)
     return np.empty((height, width), dtype=np.uint16)
@@ -141,7 +143,7 @@ def argmax(logits: Array, height: int | None = None, width: int | None = None) -
     InvalidInput
         On a wrong rank or dtype, or a part larger than the logits.
     """
-    logits = _checked(logits)
+    logits = checked_logits(logits)
     size = (height or logits.shape[1], width or logits.shape[2])
     if size[0] > logits.shape[1] or size[1] > logits.shape[2]:
         raise InvalidInput(
@@ -151,7 +153,7 @@ def argmax(logits: Array, height: int | None = None, width: int | None = None) -
 
 
 def _argmax(logits: Array, height: int, width: int) -> tuple[LabelArray, npt.NDArray[np.uint8]]:
-    labels = _empty_labels(len(logits), height, width)
+    labels = empty_labels(len(logits), height, width)
     safe = np.empty((height, width), dtype=np.uint8)
     _kernel().argmax(logits, height, width, labels, safe)
     return labels, safe
@@ -192,7 +194,7 @@ def upsample_argmax(
     InvalidInput
         On a wrong rank or dtype, or sizes that are not positive.
     """
-    logits = _checked(logits)
+    logits = checked_logits(logits)
     grid = grid or NetworkGrid(height, width, height, width)
     sizes = (height, width, grid.valid_height_px, grid.valid_width_px)
     if (

@@ -9,6 +9,7 @@ import numpy as np
 
 from segserve.ops import (
     argmax,
+    argmax_two_step,
     full_masks,
     masks,
     prototypes,
@@ -52,6 +53,7 @@ def _run_all() -> None:
     for classes in (2, 257):
         logits = np.random.default_rng(0).random((classes, 4, 4), dtype=np.float32)
         labels = argmax.upsample_argmax(logits, 16, 16)
+        argmax_two_step.upsample_argmax_two_step(logits, argmax.NetworkGrid(16, 16, 9, 9), 8, 8)
         (mask,) = rle.label_map_to_rles(labels, (1,))
         rle.decode(mask)
         rle.to_bbox(mask)
