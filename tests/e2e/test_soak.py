@@ -158,7 +158,7 @@ async def load(server, seconds, seed):
 
 @pytest.mark.parametrize(
     "seconds",
-    [4, pytest.param(600, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+    [4, pytest.param(240, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
 )
 async def test_nothing_piles_up(serve, repo_root, repository, models, seconds):
     models.identity(repository, dims=(4,))
