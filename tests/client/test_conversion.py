@@ -7,6 +7,7 @@ from segserve.client.conversion import Job, from_response, to_request
 from segserve.client.errors import SegserveError
 from segserve.core.errors import ErrorKind
 from segserve.core.options import MaskFormat, OutputSize, Refine, SegmentOptions
+from segserve.core.prompts import Point, Prompt
 from segserve.core.regions import Rle
 from segserve.generated.segserve.v1 import segmentation_pb2 as pb
 
@@ -19,6 +20,21 @@ def test_unset_differs_from_zero():
     zeros = SegmentOptions(score_threshold=0.0, top_k=0, min_area_px=0)
     options = to_request(b"x", Job("m", 1, zeros, 0)).options
     assert all(options.HasField(name) for name in ("score_threshold", "top_k", "min_area_px"))
+
+
+def test_parameters_and_prompts_are_sent():
+    prompts = (
+        Prompt(points=(Point(1, 2), Point(3, 4, inside=False)), box=(1, 2, 3, 4)),
+        Prompt(mask=Rle(5, 6, b"01")),
+    )
+    options = SegmentOptions(parameters={"clusters": "3"}, prompts=prompts)
+    request = to_request(b"x", Job("m", options=options))
+    assert dict(request.options.parameters) == {"clusters": "3"}
+    first, second = request.prompts.prompts
+    assert [(p.x, p.y, p.inside) for p in first.points] == [(1, 2, True), (3, 4, False)]
+    assert (first.box.x1, first.box.y2) == (1, 4)
+    assert (second.mask.height_px, second.mask.counts) == (5, b"01")
+    assert not second.HasField("box")
 
 
 @pytest.mark.parametrize(

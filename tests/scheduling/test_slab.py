@@ -22,3 +22,8 @@ def test_slabs_of_different_shapes_do_not_mix_and_old_ones_are_let_go():
         slabs.row({"x": (size,)})
     again = slabs.row({"x": (1,)})["x"]
     assert again.base is not first.base
+
+
+def test_rows_have_their_own_datatypes():
+    row = SlabAllocator(2).row({"x": (3,), "y": (2,)}, {"x": np.dtype(np.uint8)})
+    assert (row["x"].dtype, row["y"].dtype) == (np.uint8, np.float32)

@@ -4,7 +4,7 @@ import pytest
 
 from segserve.core.errors import LoadFailed
 from segserve.repository.pbtxt import parse_config
-from segserve.serving.backend_choice import onnx_options, open_backends
+from segserve.serving.backend_choice import inspect_model, onnx_options, open_backends
 
 
 def config(text):
@@ -70,3 +70,18 @@ def test_wrong_values_are_named(text, message):
 def test_devices_that_cannot_be_served_together(groups, message, tmp_path):
     with pytest.raises(LoadFailed, match=message):
         open_backends(config(f"instance_group [ {groups} ]"), tmp_path / "model.onnx", 2)
+
+
+CLASSICAL = 'backend: "classical" max_batch_size: {} default_model_filename: "classical.json" '
+
+
+def test_a_segmenter_without_weights(tmp_path):
+    path = tmp_path / "classical.json"
+    path.write_text('{"segmenter": "slic"}')
+    given = config(CLASSICAL.format(1) + parameters(segments=9))
+    (backend,) = open_backends(given, path, 2)
+    assert backend.specs == inspect_model(given, path)
+    with pytest.raises(LoadFailed, match="max_batch_size is 4, expected 1"):
+        open_backends(config(CLASSICAL.format(4)), path, 2)
+    with pytest.raises(LoadFailed, match="budget_ms"):
+        open_backends(config(CLASSICAL.format(1) + parameters(budget_ms="soon")), path, 2)

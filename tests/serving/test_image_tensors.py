@@ -84,3 +84,13 @@ def test_zero_instances_keep_their_columns():
     assert out["boxes"].shape == (0, 4)
     assert out["mask_rle"].shape == (0,)
     assert out["row_splits"].tolist() == [0, 0]
+
+
+def test_the_models_own_parameters_go_with_each_image():
+    images = np.array([b"a", b"b"], dtype=object)
+    request = InferRequest(
+        ModelRef("m"), {"image": images}, parameters={"clusters": 3, "timing": True}
+    )
+    both = to_segment_requests(request, "image", ("clusters", "seed"))
+    assert [one.options.parameters for one in both] == [{"clusters": "3"}] * 2
+    assert to_segment_requests(request, "image")[0].options.parameters == {}

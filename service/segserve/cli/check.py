@@ -102,12 +102,11 @@ def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
     ServiceError
         Where the server would not load it.
     """
-    from segserve.execution.onnx import inspect_onnx
     from segserve.families.factory import build_family
-    from segserve.serving.backend_choice import onnx_options
+    from segserve.serving.backend_choice import inspect_model, onnx_options
     from segserve.serving.limits import batch_limits
 
-    config = complete(plan.config, plan.name, inspect_onnx(version.model_file))
+    config = complete(plan.config, plan.name, inspect_model(plan.config, version.model_file))
     try:
         inputs, outputs = config.input_specs(), config.output_specs()
         family = build_family(

@@ -33,6 +33,7 @@ def running_server(model_repository: Path, log_path: Path) -> Iterator[int]:
     """
     command = [sys.executable, "-m", "segserve", "serve"]
     command += ["--model-repository", str(model_repository)]
+    command += ["--model-control-mode", "explicit", "--load-model", MODEL]
     command += ["--grpc-address", "127.0.0.1", "--http-address", "127.0.0.1"]
     command += ["--metrics-address", "127.0.0.1"]
     command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]

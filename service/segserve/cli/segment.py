@@ -43,6 +43,14 @@ def add_parser(subparsers: Any) -> None:
     add("--mask-format", type=MaskFormat, metavar=_choices(MaskFormat), help="default: rle")
     add("--refine", type=Refine, metavar=_choices(Refine), help="sharpen the map's borders")
     add("--output-size", type=OutputSize, metavar=_choices(OutputSize), help="default: source")
+    add(
+        "--parameter",
+        action="append",
+        type=_parameter,
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the model itself, e.g. clusters=8 or box=10,20,300,200; may be repeated",
+    )
     add("--timeout", type=_seconds, default=300.0, metavar="S", help="for one image (300 s)")
     parser.set_defaults(usage_error=parser.error)
 
@@ -79,6 +87,13 @@ def _float(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return name.strip(), value.strip()
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -150,6 +165,7 @@ def _answers(
         label_ids=None if _label_names(options) else _label_ids(options),
         refine=options.refine,
         output_size=options.output_size,
+        parameters=dict(options.parameter),
     )
 
     def segment(path: Path) -> SegmentResult:

@@ -58,6 +58,8 @@ def to_request(picture: Picture, job: Job, request_id: str = "") -> pb.SegmentRe
         request.encoded = _encoded(picture)
     try:
         _put_options(request.options, job.options)
+        if job.options.prompts:
+            request.prompts.CopyFrom(_prompts(job.options))
         if job.priority is not None:
             request.priority = job.priority
     except ValueError as error:
@@ -99,6 +101,22 @@ def _put_options(message: pb.SegmentOptions, options: SegmentOptions) -> None:
         if value is not None:
             setattr(message, field, value)
     message.label_ids.extend(options.label_ids or ())
+    message.parameters.update(options.parameters)
+
+
+def _prompts(options: SegmentOptions) -> pb.Prompts:
+    message = pb.Prompts()
+    for prompt in options.prompts:
+        one = message.prompts.add(
+            points=[pb.Point(x=p.x, y=p.y, inside=p.inside) for p in prompt.points]
+        )
+        if prompt.box is not None:
+            one.box.x1, one.box.y1, one.box.x2, one.box.y2 = prompt.box
+        if prompt.mask is not None:
+            rle = prompt.mask
+            one.mask.height_px, one.mask.width_px = rle.height_px, rle.width_px
+            one.mask.counts = rle.counts
+    return message
 
 
 def from_response(answer: pb.SegmentResponse) -> SegmentResult:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+
+from segserve.core.prompts import Prompt
 
 
 class MaskFormat(Enum):
@@ -53,6 +56,11 @@ class SegmentOptions:
     refine : Refine, optional
     output_size : OutputSize, optional
         Default: SOURCE.
+    parameters : Mapping of str to str
+        Options of the model itself, as they would stand in its config; models without any refuse
+        them.
+    prompts : tuple of Prompt
+        Hints for promptable models; others refuse them.
     """
 
     mask_format: MaskFormat | None = None
@@ -62,6 +70,8 @@ class SegmentOptions:
     label_ids: tuple[int, ...] | None = None
     refine: Refine | None = None
     output_size: OutputSize | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    prompts: tuple[Prompt, ...] = ()
 
 
 DEFAULT_OPTIONS = SegmentOptions()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from segserve.core.label_map import LabelMap
 from segserve.core.messages import Image
@@ -31,6 +33,8 @@ class Plan:
         Share of the network's input that is padding.
     context : object
         Whatever the family needs again in `preprocess` and `postprocess`.
+    inputs_dtypes : Mapping
+        Datatype of each network input that is not float32.
     """
 
     source_width_px: int
@@ -40,6 +44,7 @@ class Plan:
     decoded_bytes: int
     padding_ratio: float
     context: object
+    inputs_dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,16 @@ class Findings:
     label_map: LabelMap | None = None
     regions: Regions | None = None
     refined: bool | None = None
+
+
+@runtime_checkable
+class TakesParameters(Protocol):
+    """A family whose models have options of their own, set by a request's parameters."""
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters, prompts that can be written as text included."""
+        ...
 
 
 class Family(Protocol):

@@ -6,7 +6,9 @@ from segserve.core.errors import InvalidInput, Unsupported
 from segserve.core.options import Refine, SegmentOptions
 
 
-def check_options(options: SegmentOptions, label_count: int | None) -> None:
+def check_options(
+    options: SegmentOptions, label_count: int | None, *, takes_parameters: bool = False
+) -> None:
     """Refuse options that no family can follow.
 
     Parameters
@@ -14,19 +16,23 @@ def check_options(options: SegmentOptions, label_count: int | None) -> None:
     options : SegmentOptions
     label_count : int or None
         Labels of the model; None when nobody has said.
+    takes_parameters : bool
+        The model looks at ``options.parameters`` and ``options.prompts`` itself.
 
     Raises
     ------
     InvalidInput
         On a value out of range.
     Unsupported
-        When refinement is asked for.
+        When refinement is asked for, or prompts of a model that takes none.
     """
     if options.refine is Refine.DENSE_CRF:
         raise Unsupported(
             "refine=dense_crf is not offered by this version of the server: leave refine out, or "
             "send refine=none"
         )
+    if not takes_parameters:
+        _refuse_hints(options)
     score = options.score_threshold
     if score is not None and not 0 <= score <= 1:
         raise InvalidInput(f"score_threshold must be in [0, 1], got {score}")
@@ -38,3 +44,11 @@ def check_options(options: SegmentOptions, label_count: int | None) -> None:
     for label_id in options.label_ids or ():
         if label_id < 0 or (label_count is not None and label_id >= label_count):
             raise InvalidInput(f"label_ids must be in 0..{last}, got {label_id}")
+
+
+def _refuse_hints(options: SegmentOptions) -> None:
+    if options.prompts:
+        raise Unsupported("this model takes no prompts: leave them out")
+    if options.parameters:
+        names = ", ".join(sorted(options.parameters))
+        raise InvalidInput(f"this model takes no parameters: leave out {names}")

@@ -25,6 +25,7 @@ from segserve.repository.model_config import (
 )
 
 DEFAULT_MAX_BATCH_SIZE = 4
+_PLATFORMS = {"onnxruntime": "onnxruntime_onnx"}
 
 
 class GraphSpecs(Protocol):
@@ -80,7 +81,7 @@ def complete(config: ModelConfig | None, name: str, graph: GraphSpecs) -> ModelC
     return replace(
         given,
         backend=given.backend or "onnxruntime",
-        platform=given.platform or "onnxruntime_onnx",
+        platform=given.platform or _PLATFORMS.get(given.backend or "onnxruntime", ""),
         default_model_filename=given.default_model_filename or DEFAULT_MODEL_FILENAME,
         version_policy=given.version_policy or VersionPolicy(latest=LatestVersions(1)),
         input=tuple(_input(had, spec, batched) for had, spec in inputs),
@@ -195,7 +196,7 @@ def _check_nothing_missing(config: ModelConfig, graph: GraphSpecs) -> None:
 
 
 def _input(had: ModelInput | ModelOutput | None, spec: TensorSpec, batched: bool) -> ModelInput:  # noqa: FBT001  says how to read spec
-    tensor = had if isinstance(had, ModelInput) else ModelInput(spec.name)
+    tensor = had if isinstance(had, ModelInput) else ModelInput(spec.name, optional=spec.optional)
     dims = tensor.dims or (spec.dims[1:] if batched else spec.dims)
     return replace(tensor, data_type=spec.dtype, dims=dims)
 

@@ -17,6 +17,8 @@ from segserve.repository.pbtxt import config_from_json, read_config
 from segserve.repository.validation import check_config
 from segserve.repository.version_policy import choose_versions
 
+_WITHOUT_EXTERNAL = (".json", ".pt")
+
 
 @dataclass(frozen=True)
 class VersionFiles:
@@ -135,6 +137,11 @@ def _chosen(directory: ModelDirectory, config: ModelConfig | None) -> Mapping[in
     return {version: there[version] for version in chosen}
 
 
+def _external(model_file: Path) -> tuple[str, ...]:
+    """Name the files beside an ONNX model that hold its tensors; other kinds have none."""
+    return () if model_file.suffix in _WITHOUT_EXTERNAL else external_locations(model_file)
+
+
 def _version_files(
     directory: ModelDirectory, version: int, path: Path, covered: tuple[bytes, bytes]
 ) -> VersionFiles:
@@ -143,7 +150,7 @@ def _version_files(
         f"external:{location}": inside_folder(
             path.parent, location, root=directory.root, field=f"{path}: external data"
         )
-        for location in external_locations(model_file)
+        for location in _external(model_file)
     }
     folder = directory.version_path(version)
     if directory.bare_file is not None:

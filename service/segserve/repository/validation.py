@@ -15,7 +15,7 @@ from segserve.repository.model_config import (
     QueuePolicy,
 )
 
-BACKENDS = ("onnxruntime",)
+BACKENDS = ("onnxruntime", "classical")
 PLATFORMS = ("onnxruntime_onnx",)
 MAX_PRIORITY_LEVELS = 100
 

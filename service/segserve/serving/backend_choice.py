@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from segserve.core.errors import LoadFailed
-from segserve.execution.backend import Backend
-from segserve.execution.onnx import OnnxBackend, OnnxOptions
+from segserve.execution.backend import Backend, GraphSpecs
+from segserve.execution.classical import ClassicalBackend, ClassicalOptions, inspect_classical
+from segserve.execution.onnx import OnnxBackend, OnnxOptions, inspect_onnx
 from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
 from segserve.serving.limits import whole_number
 
+CLASSICAL = "classical"
+DEFAULT_BUDGET_MS = 10_000
 _CUDA = "CUDAExecutionProvider"
 _PROVIDERS = {
     "cuda": _CUDA,
@@ -37,6 +40,8 @@ def open_backends(config: ModelConfig, model_file: Path, cores: int) -> tuple[Ba
     LoadFailed
         When the file cannot be loaded, or what the config asks for is not there.
     """
+    if config.backend == CLASSICAL:
+        return (ClassicalBackend(model_file, _classical_options(config)),)
     backends: list[Backend] = []
     try:
         for device_id in _devices(config):
@@ -47,6 +52,29 @@ def open_backends(config: ModelConfig, model_file: Path, cores: int) -> tuple[Ba
             backend.close()
         raise
     return tuple(backends)
+
+
+def inspect_model(config: ModelConfig | None, model_file: Path) -> GraphSpecs:
+    """Give the inputs and outputs of a model file.
+
+    Raises
+    ------
+    LoadFailed
+        When the file is not what the config's backend takes.
+    """
+    if config is not None and config.backend == CLASSICAL:
+        return inspect_classical(model_file)
+    return inspect_onnx(model_file)
+
+
+def _classical_options(config: ModelConfig) -> ClassicalOptions:
+    if config.max_batch_size != 1:
+        raise LoadFailed(
+            f"model '{config.name}': max_batch_size is {config.max_batch_size}, expected 1: "
+            f"segmenters without weights take one image at a time"
+        )
+    budget_ms = whole_number(config, "budget_ms", DEFAULT_BUDGET_MS)
+    return ClassicalOptions(config.parameters, budget_s=budget_ms / 1000)
 
 
 def _devices(config: ModelConfig) -> tuple[int | None, ...]:

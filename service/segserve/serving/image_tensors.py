@@ -10,6 +10,7 @@ the mask format is PNG or raw.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,15 @@ def carries_images(request: InferRequest, image_input: str) -> bool:
     return array is not None and array.dtype == object and len(request.inputs) == 1
 
 
-def to_segment_requests(request: InferRequest, image_input: str) -> list[SegmentRequest]:
+def to_segment_requests(
+    request: InferRequest, image_input: str, parameter_names: Sequence[str] = ()
+) -> list[SegmentRequest]:
     """Give one request per image.
+
+    Parameters
+    ----------
+    parameter_names : sequence of str
+        Request parameters that are the model's own options.
 
     Raises
     ------
@@ -42,11 +50,14 @@ def to_segment_requests(request: InferRequest, image_input: str) -> list[Segment
             f"images for input '{image_input}' of model '{request.model.name}' come as a BYTES "
             f"tensor of shape [N] or [N,1] with N >= 1, got {list(array.shape)}"
         )
+    given = request.parameters
+    own = {name: str(given[name]) for name in parameter_names if name in given}
+    options = replace(request.options, parameters=own) if own else request.options
     return [
         SegmentRequest(
             model=request.model,
             image=EncodedImage(data),
-            options=request.options,
+            options=options,
             id=request.id,
             deadline=request.deadline,
             priority=request.priority,

@@ -25,7 +25,7 @@ from segserve.repository.store import LoadPlan, VersionFiles
 from segserve.scheduling.batcher import Batcher
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
-from segserve.serving.backend_choice import open_backends
+from segserve.serving.backend_choice import inspect_model, open_backends
 from segserve.serving.limits import batch_limits
 from segserve.serving.served_model import ServedModel, ServedParts
 from segserve.serving.statistics import ModelMeter
@@ -99,14 +99,12 @@ class Loader:
 
     def _open(self, plan: LoadPlan, version: VersionFiles) -> _Opened:
         """Blocking: read the model, complete the config, open sessions, compile, warm."""
-        from segserve.execution.onnx import inspect_onnx  # noqa: PLC0415  opens late
-
         if plan.config is None and not self._auto_complete:
             raise LoadFailed(
                 f"model '{plan.name}' has no config.pbtxt and --disable-auto-complete-config is "
                 f"set: write a config.pbtxt or drop the flag"
             )
-        graph = inspect_onnx(version.model_file)
+        graph = inspect_model(plan.config, version.model_file)
         config = complete(plan.config, plan.name, graph)
         for field in unhonoured_fields(config):
             fields = {"model": plan.name, "field": field}

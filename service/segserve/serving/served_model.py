@@ -21,7 +21,7 @@ from segserve.core.options import MaskFormat
 from segserve.core.tensor import Array, TensorSpec
 from segserve.execution.cpu_pool import CpuPool, Priority
 from segserve.execution.instances import Instances
-from segserve.families.family import Family, Plan
+from segserve.families.family import Family, Plan, TakesParameters
 from segserve.observability.metrics import ModelMetrics
 from segserve.observability.tracing import Stamps
 from segserve.repository.model_config import ModelConfig
@@ -91,7 +91,8 @@ class ServedModel:
         """
         family = self.parts.family
         if family is not None and carries_images(request, family.image_input):
-            images = to_segment_requests(request, family.image_input)
+            names = family.parameter_names if isinstance(family, TakesParameters) else ()
+            images = to_segment_requests(request, family.image_input, names)
             plans = [self._plan(image) for image in images]
             pairs = zip(images, plans, strict=True)
             cost_bytes = sum(self._image_cost_bytes(image, plan) for image, plan in pairs)
@@ -239,7 +240,7 @@ class ServedModel:
         parts = self.parts
         parts.metrics.padded(plan.padding_ratio)
         async with parts.prepared.row(request.deadline):
-            rows = parts.slabs.row(plan.inputs_shapes)
+            rows = parts.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
             prepare = partial(prepare_image, self._family(), request.image, plan, rows)
             digest, decode_s = await parts.pool.run(
                 prepare, priority=Priority.PRE, deadline=request.deadline

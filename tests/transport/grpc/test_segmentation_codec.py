@@ -11,6 +11,8 @@ from segserve.core.errors import ErrorKind, InvalidInput, Overloaded, Unsupporte
 from segserve.core.label_map import LabelMap
 from segserve.core.messages import ModelRef, RawImage, SegmentResponse
 from segserve.core.options import DEFAULT_OPTIONS, MaskFormat, OutputSize, Refine, SegmentOptions
+from segserve.core.prompts import Point, Prompt
+from segserve.core.regions import Rle
 from segserve.generated.segserve.v1 import segmentation_pb2 as pb
 from segserve.transport.grpc.segmentation_codec import (
     decode_request,
@@ -106,13 +108,32 @@ def test_every_enum_of_the_core_is_in_the_proto():
         ({"encoded": b"a", "options": {"score_threshold": 2}}, InvalidInput, "score_threshold"),
         ({}, InvalidInput, "has no image"),
         ({"encoded": b"a", "model_version": "x"}, InvalidInput, "version string 'x'"),
-        ({"encoded": b"a", "prompts": {}}, Unsupported, "takes no prompts"),
     ],
 )
 def test_texts(fields, error, text):
     data = pb.SegmentRequest(model_name="m", **fields).SerializeToString()
     with pytest.raises(error, match=text):
         decode_request(data, CALL)
+
+
+def test_parameters_and_prompts_are_read():
+    prompts = {
+        "prompts": [
+            {"points": [{"x": 1, "y": 2, "inside": True}, {"x": 3, "y": 4}]},
+            {"box": {"x1": 1, "y1": 2, "x2": 3, "y2": 4}},
+            {"mask": {"height_px": 1, "width_px": 1, "counts": b"01"}},
+        ]
+    }
+    message = pb.SegmentRequest(
+        model_name="m", encoded=b"a", options={"parameters": {"clusters": "3"}}, prompts=prompts
+    )
+    options = decode_request(message.SerializeToString(), CALL).options
+    assert options.parameters == {"clusters": "3"}
+    assert options.prompts == (
+        Prompt(points=(Point(1, 2), Point(3, 4, inside=False))),
+        Prompt(box=(1, 2, 3, 4)),
+        Prompt(mask=Rle(1, 1, b"01")),
+    )
 
 
 @given(st.binary(max_size=200))

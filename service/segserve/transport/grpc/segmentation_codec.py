@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from segserve.core.errors import InvalidInput, ServiceError, Unsupported
+from segserve.core.errors import InvalidInput, ServiceError
 from segserve.core.label_map import LabelMap, Segment
 from segserve.core.messages import (
     EncodedImage,
@@ -20,7 +20,8 @@ from segserve.core.messages import (
     Timings,
 )
 from segserve.core.options import MaskFormat, OutputSize, Refine, SegmentOptions
-from segserve.core.regions import Regions
+from segserve.core.prompts import Point, Prompt
+from segserve.core.regions import Regions, Rle
 from segserve.generated.segserve.v1 import segmentation_pb2 as pb
 from segserve.transport.grpc.codec import parse
 from segserve.transport.grpc.wire import Scan, bytes_field_head, scan
@@ -44,12 +45,10 @@ def decode_request(data: Buffer, call: Call) -> SegmentRequest:
         Saying what is wrong with the message.
     """
     message, image = _split(memoryview(data))
-    if message.HasField("prompts"):
-        raise Unsupported(f"model '{message.model_name}' takes no prompts")
     return SegmentRequest(
         model=model_ref(message.model_name, message.model_version),
         image=image,
-        options=_options(message.options),
+        options=_options(message.options, message.prompts),
         id=message.id,
         deadline=call.deadline,
         priority=message.priority,
@@ -118,7 +117,7 @@ def _pixels(model: str, sizes: pb.RawImage, data: Buffer) -> RawImage:
     return RawImage(np.frombuffer(data, dtype=np.uint8).reshape(height_px, width_px, _CHANNELS))
 
 
-def _options(message: pb.SegmentOptions) -> SegmentOptions:
+def _options(message: pb.SegmentOptions, prompts: pb.Prompts) -> SegmentOptions:
     def given(name: str) -> Any:
         return getattr(message, name) if message.HasField(name) else None
 
@@ -131,7 +130,18 @@ def _options(message: pb.SegmentOptions) -> SegmentOptions:
             label_ids=tuple(message.label_ids) or None,
             refine=_choice("REFINE", pb.Refine, message.refine, Refine),
             output_size=_choice("OUTPUT_SIZE", pb.OutputSize, message.output_size, OutputSize),
+            parameters=dict(message.parameters),
+            prompts=tuple(map(_prompt, prompts.prompts)),
         )
+    )
+
+
+def _prompt(message: pb.Prompt) -> Prompt:
+    box, mask = message.box, message.mask
+    return Prompt(
+        points=tuple(Point(p.x, p.y, p.inside) for p in message.points),
+        box=(box.x1, box.y1, box.x2, box.y2) if message.HasField("box") else None,
+        mask=Rle(mask.height_px, mask.width_px, mask.counts) if message.HasField("mask") else None,
     )
 
 

@@ -24,55 +24,59 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esegserve/v1/segmentation.proto\x12\x0bsegserve.v1\"\xb6\x02\n\x0eSegmentRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x11\n\x07\x65ncoded\x18\x04 \x01(\x0cH\x00\x12$\n\x03raw\x18\x05 \x01(\x0b\x32\x15.segserve.v1.RawImageH\x00\x12,\n\x07options\x18\x06 \x01(\x0b\x32\x1b.segserve.v1.SegmentOptions\x12\x15\n\x08priority\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x1d\n\x10queue_timeout_us\x18\x08 \x01(\x04H\x02\x88\x01\x01\x12%\n\x07prompts\x18\t \x01(\x0b\x32\x14.segserve.v1.PromptsB\x07\n\x05imageB\x0b\n\t_priorityB\x13\n\x11_queue_timeout_us\"=\n\x08RawImage\x12\x10\n\x08width_px\x18\x01 \x01(\r\x12\x11\n\theight_px\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xd8\x02\n\x0eSegmentOptions\x12\x31\n\x0bmask_format\x18\x01 \x01(\x0e\x32\x17.segserve.v1.MaskFormatH\x00\x88\x01\x01\x12\x1c\n\x0fscore_threshold\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x18\n\x0bmin_area_px\x18\x04 \x01(\x04H\x03\x88\x01\x01\x12\x11\n\tlabel_ids\x18\x05 \x03(\x05\x12(\n\x06refine\x18\x06 \x01(\x0e\x32\x13.segserve.v1.RefineH\x04\x88\x01\x01\x12\x31\n\x0boutput_size\x18\x07 \x01(\x0e\x32\x17.segserve.v1.OutputSizeH\x05\x88\x01\x01\x42\x0e\n\x0c_mask_formatB\x12\n\x10_score_thresholdB\x08\n\x06_top_kB\x0e\n\x0c_min_area_pxB\t\n\x07_refineB\x0e\n\x0c_output_size\"/\n\x07Prompts\x12$\n\x07prompts\x18\x01 \x03(\x0b\x32\x13.segserve.v1.Prompt\"\x86\x01\n\x06Prompt\x12\"\n\x06points\x18\x01 \x03(\x0b\x32\x12.segserve.v1.Point\x12\"\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x10.segserve.v1.BoxH\x00\x88\x01\x01\x12#\n\x04mask\x18\x03 \x01(\x0b\x32\x10.segserve.v1.RleH\x01\x88\x01\x01\x42\x06\n\x04_boxB\x07\n\x05_mask\"-\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\x0e\n\x06inside\x18\x03 \x01(\x08\"5\n\x03\x42ox\x12\n\n\x02x1\x18\x01 \x01(\x02\x12\n\n\x02y1\x18\x02 \x01(\x02\x12\n\n\x02x2\x18\x03 \x01(\x02\x12\n\n\x02y2\x18\x04 \x01(\x02\"\xc7\x02\n\x0fSegmentResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t\x12\x14\n\x0cimage_digest\x18\x05 \x01(\t\x12\x10\n\x08width_px\x18\x06 \x01(\r\x12\x11\n\theight_px\x18\x07 \x01(\r\x12%\n\x07timings\x18\x08 \x01(\x0b\x32\x14.segserve.v1.Timings\x12\x12\n\nbatch_size\x18\t \x01(\r\x12\x14\n\x07refined\x18\n \x01(\x08H\x00\x88\x01\x01\x12(\n\tlabel_map\x18\x0b \x01(\x0b\x32\x15.segserve.v1.LabelMap\x12%\n\x07regions\x18\x0c \x01(\x0b\x32\x14.segserve.v1.RegionsB\n\n\x08_refined\"v\n\x07Timings\x12\x11\n\tdecode_us\x18\x01 \x01(\x04\x12\x10\n\x08queue_us\x18\x02 \x01(\x04\x12\x10\n\x08\x62\x61tch_us\x18\x03 \x01(\x04\x12\x10\n\x08infer_us\x18\x04 \x01(\x04\x12\x0f\n\x07post_us\x18\x05 \x01(\x04\x12\x11\n\tencode_us\x18\x06 \x01(\x04\":\n\x03Rle\x12\x11\n\theight_px\x18\x01 \x01(\r\x12\x10\n\x08width_px\x18\x02 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x0c\"\x91\x01\n\x08LabelMap\x12\x11\n\theight_px\x18\x01 \x01(\r\x12\x10\n\x08width_px\x18\x02 \x01(\r\x12&\n\x08segments\x18\x03 \x03(\x0b\x32\x14.segserve.v1.Segment\x12\r\n\x03png\x18\x04 \x01(\x0cH\x00\x12\"\n\x03raw\x18\x05 \x01(\x0b\x32\x13.segserve.v1.RawMapH\x00\x42\x05\n\x03map\"\x9f\x01\n\x07Segment\x12\x12\n\nsegment_id\x18\x01 \x01(\r\x12\x10\n\x08label_id\x18\x02 \x01(\x05\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0f\n\x07\x61rea_px\x18\x04 \x01(\x04\x12\x10\n\x08is_thing\x18\x05 \x01(\x08\x12\x12\n\x05score\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x1e\n\x04mask\x18\x07 \x01(\x0b\x32\x10.segserve.v1.RleB\x08\n\x06_score\"/\n\x06RawMap\x12\x17\n\x0f\x62ytes_per_pixel\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xe3\x01\n\x07Regions\x12\r\n\x05\x62oxes\x18\x01 \x03(\x02\x12\x0e\n\x06scores\x18\x02 \x03(\x02\x12\x11\n\tlabel_ids\x18\x03 \x03(\x05\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x10\n\x08\x61reas_px\x18\x05 \x03(\x04\x12\x13\n\x0bmask_counts\x18\x06 \x03(\x0c\x12\x16\n\x0emask_height_px\x18\x07 \x01(\r\x12\x15\n\rmask_width_px\x18\x08 \x01(\r\x12\x12\n\nregion_ids\x18\t \x03(\t\x12\x13\n\x0b\x64\x65scriptors\x18\n \x03(\x02\x12\x17\n\x0f\x64\x65scriptor_size\x18\x0b \x01(\r\"D\n\x14SegmentStreamRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.segserve.v1.SegmentRequest\"\x85\x01\n\x15SegmentStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x30\n\x08response\x18\x02 \x01(\x0b\x32\x1c.segserve.v1.SegmentResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.segserve.v1.ErrorH\x00\x42\t\n\x07outcome\"n\n\x05\x45rror\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.segserve.v1.ErrorKind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x1b\n\x0eretry_after_us\x18\x03 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_retry_after_us*~\n\nMaskFormat\x12\x1b\n\x17MASK_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0fMASK_FORMAT_RLE\x10\x01\x12\x13\n\x0fMASK_FORMAT_PNG\x10\x02\x12\x13\n\x0fMASK_FORMAT_RAW\x10\x03\x12\x14\n\x10MASK_FORMAT_NONE\x10\x04*G\n\x06Refine\x12\x16\n\x12REFINE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bREFINE_NONE\x10\x01\x12\x14\n\x10REFINE_DENSE_CRF\x10\x02*Y\n\nOutputSize\x12\x1b\n\x17OUTPUT_SIZE_UNSPECIFIED\x10\x00\x12\x16\n\x12OUTPUT_SIZE_SOURCE\x10\x01\x12\x16\n\x12OUTPUT_SIZE_STRIDE\x10\x02*\xe1\x02\n\tErrorKind\x12\x1a\n\x16\x45RROR_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45RROR_KIND_INVALID_ARGUMENT\x10\x01\x12\x18\n\x14\x45RROR_KIND_TOO_LARGE\x10\x02\x12\x18\n\x14\x45RROR_KIND_NOT_FOUND\x10\x03\x12\x1d\n\x19\x45RROR_KIND_ALREADY_EXISTS\x10\x04\x12\x1a\n\x16\x45RROR_KIND_UNSUPPORTED\x10\x05\x12\x1a\n\x16\x45RROR_KIND_UNAVAILABLE\x10\x06\x12\x19\n\x15\x45RROR_KIND_OVERLOADED\x10\x07\x12\x1c\n\x18\x45RROR_KIND_QUEUE_TIMEOUT\x10\x08\x12 \n\x1c\x45RROR_KIND_DEADLINE_EXCEEDED\x10\t\x12\x18\n\x14\x45RROR_KIND_CANCELLED\x10\n\x12\x17\n\x13\x45RROR_KIND_INTERNAL\x10\x0b\x32\xb0\x01\n\x0cSegmentation\x12\x44\n\x07Segment\x12\x1b.segserve.v1.SegmentRequest\x1a\x1c.segserve.v1.SegmentResponse\x12Z\n\rSegmentStream\x12!.segserve.v1.SegmentStreamRequest\x1a\".segserve.v1.SegmentStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esegserve/v1/segmentation.proto\x12\x0bsegserve.v1\"\xb6\x02\n\x0eSegmentRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x11\n\x07\x65ncoded\x18\x04 \x01(\x0cH\x00\x12$\n\x03raw\x18\x05 \x01(\x0b\x32\x15.segserve.v1.RawImageH\x00\x12,\n\x07options\x18\x06 \x01(\x0b\x32\x1b.segserve.v1.SegmentOptions\x12\x15\n\x08priority\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x1d\n\x10queue_timeout_us\x18\x08 \x01(\x04H\x02\x88\x01\x01\x12%\n\x07prompts\x18\t \x01(\x0b\x32\x14.segserve.v1.PromptsB\x07\n\x05imageB\x0b\n\t_priorityB\x13\n\x11_queue_timeout_us\"=\n\x08RawImage\x12\x10\n\x08width_px\x18\x01 \x01(\r\x12\x11\n\theight_px\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xcc\x03\n\x0eSegmentOptions\x12\x31\n\x0bmask_format\x18\x01 \x01(\x0e\x32\x17.segserve.v1.MaskFormatH\x00\x88\x01\x01\x12\x1c\n\x0fscore_threshold\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x18\n\x0bmin_area_px\x18\x04 \x01(\x04H\x03\x88\x01\x01\x12\x11\n\tlabel_ids\x18\x05 \x03(\x05\x12(\n\x06refine\x18\x06 \x01(\x0e\x32\x13.segserve.v1.RefineH\x04\x88\x01\x01\x12\x31\n\x0boutput_size\x18\x07 \x01(\x0e\x32\x17.segserve.v1.OutputSizeH\x05\x88\x01\x01\x12?\n\nparameters\x18\x08 \x03(\x0b\x32+.segserve.v1.SegmentOptions.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_mask_formatB\x12\n\x10_score_thresholdB\x08\n\x06_top_kB\x0e\n\x0c_min_area_pxB\t\n\x07_refineB\x0e\n\x0c_output_size\"/\n\x07Prompts\x12$\n\x07prompts\x18\x01 \x03(\x0b\x32\x13.segserve.v1.Prompt\"\x86\x01\n\x06Prompt\x12\"\n\x06points\x18\x01 \x03(\x0b\x32\x12.segserve.v1.Point\x12\"\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x10.segserve.v1.BoxH\x00\x88\x01\x01\x12#\n\x04mask\x18\x03 \x01(\x0b\x32\x10.segserve.v1.RleH\x01\x88\x01\x01\x42\x06\n\x04_boxB\x07\n\x05_mask\"-\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\x12\x0e\n\x06inside\x18\x03 \x01(\x08\"5\n\x03\x42ox\x12\n\n\x02x1\x18\x01 \x01(\x02\x12\n\n\x02y1\x18\x02 \x01(\x02\x12\n\n\x02x2\x18\x03 \x01(\x02\x12\n\n\x02y2\x18\x04 \x01(\x02\"\xc7\x02\n\x0fSegmentResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x04 \x01(\t\x12\x14\n\x0cimage_digest\x18\x05 \x01(\t\x12\x10\n\x08width_px\x18\x06 \x01(\r\x12\x11\n\theight_px\x18\x07 \x01(\r\x12%\n\x07timings\x18\x08 \x01(\x0b\x32\x14.segserve.v1.Timings\x12\x12\n\nbatch_size\x18\t \x01(\r\x12\x14\n\x07refined\x18\n \x01(\x08H\x00\x88\x01\x01\x12(\n\tlabel_map\x18\x0b \x01(\x0b\x32\x15.segserve.v1.LabelMap\x12%\n\x07regions\x18\x0c \x01(\x0b\x32\x14.segserve.v1.RegionsB\n\n\x08_refined\"v\n\x07Timings\x12\x11\n\tdecode_us\x18\x01 \x01(\x04\x12\x10\n\x08queue_us\x18\x02 \x01(\x04\x12\x10\n\x08\x62\x61tch_us\x18\x03 \x01(\x04\x12\x10\n\x08infer_us\x18\x04 \x01(\x04\x12\x0f\n\x07post_us\x18\x05 \x01(\x04\x12\x11\n\tencode_us\x18\x06 \x01(\x04\":\n\x03Rle\x12\x11\n\theight_px\x18\x01 \x01(\r\x12\x10\n\x08width_px\x18\x02 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x0c\"\x91\x01\n\x08LabelMap\x12\x11\n\theight_px\x18\x01 \x01(\r\x12\x10\n\x08width_px\x18\x02 \x01(\r\x12&\n\x08segments\x18\x03 \x03(\x0b\x32\x14.segserve.v1.Segment\x12\r\n\x03png\x18\x04 \x01(\x0cH\x00\x12\"\n\x03raw\x18\x05 \x01(\x0b\x32\x13.segserve.v1.RawMapH\x00\x42\x05\n\x03map\"\x9f\x01\n\x07Segment\x12\x12\n\nsegment_id\x18\x01 \x01(\r\x12\x10\n\x08label_id\x18\x02 \x01(\x05\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0f\n\x07\x61rea_px\x18\x04 \x01(\x04\x12\x10\n\x08is_thing\x18\x05 \x01(\x08\x12\x12\n\x05score\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x1e\n\x04mask\x18\x07 \x01(\x0b\x32\x10.segserve.v1.RleB\x08\n\x06_score\"/\n\x06RawMap\x12\x17\n\x0f\x62ytes_per_pixel\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xe3\x01\n\x07Regions\x12\r\n\x05\x62oxes\x18\x01 \x03(\x02\x12\x0e\n\x06scores\x18\x02 \x03(\x02\x12\x11\n\tlabel_ids\x18\x03 \x03(\x05\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x10\n\x08\x61reas_px\x18\x05 \x03(\x04\x12\x13\n\x0bmask_counts\x18\x06 \x03(\x0c\x12\x16\n\x0emask_height_px\x18\x07 \x01(\r\x12\x15\n\rmask_width_px\x18\x08 \x01(\r\x12\x12\n\nregion_ids\x18\t \x03(\t\x12\x13\n\x0b\x64\x65scriptors\x18\n \x03(\x02\x12\x17\n\x0f\x64\x65scriptor_size\x18\x0b \x01(\r\"D\n\x14SegmentStreamRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.segserve.v1.SegmentRequest\"\x85\x01\n\x15SegmentStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x30\n\x08response\x18\x02 \x01(\x0b\x32\x1c.segserve.v1.SegmentResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.segserve.v1.ErrorH\x00\x42\t\n\x07outcome\"n\n\x05\x45rror\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.segserve.v1.ErrorKind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x1b\n\x0eretry_after_us\x18\x03 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_retry_after_us*~\n\nMaskFormat\x12\x1b\n\x17MASK_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0fMASK_FORMAT_RLE\x10\x01\x12\x13\n\x0fMASK_FORMAT_PNG\x10\x02\x12\x13\n\x0fMASK_FORMAT_RAW\x10\x03\x12\x14\n\x10MASK_FORMAT_NONE\x10\x04*G\n\x06Refine\x12\x16\n\x12REFINE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bREFINE_NONE\x10\x01\x12\x14\n\x10REFINE_DENSE_CRF\x10\x02*Y\n\nOutputSize\x12\x1b\n\x17OUTPUT_SIZE_UNSPECIFIED\x10\x00\x12\x16\n\x12OUTPUT_SIZE_SOURCE\x10\x01\x12\x16\n\x12OUTPUT_SIZE_STRIDE\x10\x02*\xe1\x02\n\tErrorKind\x12\x1a\n\x16\x45RROR_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45RROR_KIND_INVALID_ARGUMENT\x10\x01\x12\x18\n\x14\x45RROR_KIND_TOO_LARGE\x10\x02\x12\x18\n\x14\x45RROR_KIND_NOT_FOUND\x10\x03\x12\x1d\n\x19\x45RROR_KIND_ALREADY_EXISTS\x10\x04\x12\x1a\n\x16\x45RROR_KIND_UNSUPPORTED\x10\x05\x12\x1a\n\x16\x45RROR_KIND_UNAVAILABLE\x10\x06\x12\x19\n\x15\x45RROR_KIND_OVERLOADED\x10\x07\x12\x1c\n\x18\x45RROR_KIND_QUEUE_TIMEOUT\x10\x08\x12 \n\x1c\x45RROR_KIND_DEADLINE_EXCEEDED\x10\t\x12\x18\n\x14\x45RROR_KIND_CANCELLED\x10\n\x12\x17\n\x13\x45RROR_KIND_INTERNAL\x10\x0b\x32\xb0\x01\n\x0cSegmentation\x12\x44\n\x07Segment\x12\x1b.segserve.v1.SegmentRequest\x1a\x1c.segserve.v1.SegmentResponse\x12Z\n\rSegmentStream\x12!.segserve.v1.SegmentStreamRequest\x1a\".segserve.v1.SegmentStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'segserve.v1.segmentation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MASKFORMAT']._serialized_start=2475
-  _globals['_MASKFORMAT']._serialized_end=2601
-  _globals['_REFINE']._serialized_start=2603
-  _globals['_REFINE']._serialized_end=2674
-  _globals['_OUTPUTSIZE']._serialized_start=2676
-  _globals['_OUTPUTSIZE']._serialized_end=2765
-  _globals['_ERRORKIND']._serialized_start=2768
-  _globals['_ERRORKIND']._serialized_end=3121
+  _globals['_SEGMENTOPTIONS_PARAMETERSENTRY']._loaded_options = None
+  _globals['_SEGMENTOPTIONS_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_MASKFORMAT']._serialized_start=2591
+  _globals['_MASKFORMAT']._serialized_end=2717
+  _globals['_REFINE']._serialized_start=2719
+  _globals['_REFINE']._serialized_end=2790
+  _globals['_OUTPUTSIZE']._serialized_start=2792
+  _globals['_OUTPUTSIZE']._serialized_end=2881
+  _globals['_ERRORKIND']._serialized_start=2884
+  _globals['_ERRORKIND']._serialized_end=3237
   _globals['_SEGMENTREQUEST']._serialized_start=48
   _globals['_SEGMENTREQUEST']._serialized_end=358
   _globals['_RAWIMAGE']._serialized_start=360
   _globals['_RAWIMAGE']._serialized_end=421
   _globals['_SEGMENTOPTIONS']._serialized_start=424
-  _globals['_SEGMENTOPTIONS']._serialized_end=768
-  _globals['_PROMPTS']._serialized_start=770
-  _globals['_PROMPTS']._serialized_end=817
-  _globals['_PROMPT']._serialized_start=820
-  _globals['_PROMPT']._serialized_end=954
-  _globals['_POINT']._serialized_start=956
-  _globals['_POINT']._serialized_end=1001
-  _globals['_BOX']._serialized_start=1003
-  _globals['_BOX']._serialized_end=1056
-  _globals['_SEGMENTRESPONSE']._serialized_start=1059
-  _globals['_SEGMENTRESPONSE']._serialized_end=1386
-  _globals['_TIMINGS']._serialized_start=1388
-  _globals['_TIMINGS']._serialized_end=1506
-  _globals['_RLE']._serialized_start=1508
-  _globals['_RLE']._serialized_end=1566
-  _globals['_LABELMAP']._serialized_start=1569
-  _globals['_LABELMAP']._serialized_end=1714
-  _globals['_SEGMENT']._serialized_start=1717
-  _globals['_SEGMENT']._serialized_end=1876
-  _globals['_RAWMAP']._serialized_start=1878
-  _globals['_RAWMAP']._serialized_end=1925
-  _globals['_REGIONS']._serialized_start=1928
-  _globals['_REGIONS']._serialized_end=2155
-  _globals['_SEGMENTSTREAMREQUEST']._serialized_start=2157
-  _globals['_SEGMENTSTREAMREQUEST']._serialized_end=2225
-  _globals['_SEGMENTSTREAMRESPONSE']._serialized_start=2228
-  _globals['_SEGMENTSTREAMRESPONSE']._serialized_end=2361
-  _globals['_ERROR']._serialized_start=2363
-  _globals['_ERROR']._serialized_end=2473
-  _globals['_SEGMENTATION']._serialized_start=3124
-  _globals['_SEGMENTATION']._serialized_end=3300
+  _globals['_SEGMENTOPTIONS']._serialized_end=884
+  _globals['_SEGMENTOPTIONS_PARAMETERSENTRY']._serialized_start=746
+  _globals['_SEGMENTOPTIONS_PARAMETERSENTRY']._serialized_end=795
+  _globals['_PROMPTS']._serialized_start=886
+  _globals['_PROMPTS']._serialized_end=933
+  _globals['_PROMPT']._serialized_start=936
+  _globals['_PROMPT']._serialized_end=1070
+  _globals['_POINT']._serialized_start=1072
+  _globals['_POINT']._serialized_end=1117
+  _globals['_BOX']._serialized_start=1119
+  _globals['_BOX']._serialized_end=1172
+  _globals['_SEGMENTRESPONSE']._serialized_start=1175
+  _globals['_SEGMENTRESPONSE']._serialized_end=1502
+  _globals['_TIMINGS']._serialized_start=1504
+  _globals['_TIMINGS']._serialized_end=1622
+  _globals['_RLE']._serialized_start=1624
+  _globals['_RLE']._serialized_end=1682
+  _globals['_LABELMAP']._serialized_start=1685
+  _globals['_LABELMAP']._serialized_end=1830
+  _globals['_SEGMENT']._serialized_start=1833
+  _globals['_SEGMENT']._serialized_end=1992
+  _globals['_RAWMAP']._serialized_start=1994
+  _globals['_RAWMAP']._serialized_end=2041
+  _globals['_REGIONS']._serialized_start=2044
+  _globals['_REGIONS']._serialized_end=2271
+  _globals['_SEGMENTSTREAMREQUEST']._serialized_start=2273
+  _globals['_SEGMENTSTREAMREQUEST']._serialized_end=2341
+  _globals['_SEGMENTSTREAMRESPONSE']._serialized_start=2344
+  _globals['_SEGMENTSTREAMRESPONSE']._serialized_end=2477
+  _globals['_ERROR']._serialized_start=2479
+  _globals['_ERROR']._serialized_end=2589
+  _globals['_SEGMENTATION']._serialized_start=3240
+  _globals['_SEGMENTATION']._serialized_end=3416
 # @@protoc_insertion_point(module_scope)

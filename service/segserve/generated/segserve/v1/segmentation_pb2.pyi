@@ -98,7 +98,14 @@ class RawImage(_message.Message):
     def __init__(self, width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class SegmentOptions(_message.Message):
-    __slots__ = ("mask_format", "score_threshold", "top_k", "min_area_px", "label_ids", "refine", "output_size")
+    __slots__ = ("mask_format", "score_threshold", "top_k", "min_area_px", "label_ids", "refine", "output_size", "parameters")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     MASK_FORMAT_FIELD_NUMBER: _ClassVar[int]
     SCORE_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +113,7 @@ class SegmentOptions(_message.Message):
     LABEL_IDS_FIELD_NUMBER: _ClassVar[int]
     REFINE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     mask_format: MaskFormat
     score_threshold: float
     top_k: int
@@ -113,7 +121,8 @@ class SegmentOptions(_message.Message):
     label_ids: _containers.RepeatedScalarFieldContainer[int]
     refine: Refine
     output_size: OutputSize
-    def __init__(self, mask_format: _Optional[_Union[MaskFormat, str]] = ..., score_threshold: _Optional[float] = ..., top_k: _Optional[int] = ..., min_area_px: _Optional[int] = ..., label_ids: _Optional[_Iterable[int]] = ..., refine: _Optional[_Union[Refine, str]] = ..., output_size: _Optional[_Union[OutputSize, str]] = ...) -> None: ...
+    parameters: _containers.ScalarMap[str, str]
+    def __init__(self, mask_format: _Optional[_Union[MaskFormat, str]] = ..., score_threshold: _Optional[float] = ..., top_k: _Optional[int] = ..., min_area_px: _Optional[int] = ..., label_ids: _Optional[_Iterable[int]] = ..., refine: _Optional[_Union[Refine, str]] = ..., output_size: _Optional[_Union[OutputSize, str]] = ..., parameters: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Prompts(_message.Message):
     __slots__ = ("prompts",)

@@ -1,0 +1,1 @@
+"""Segmentation without weights: clustering, graphs, superpixels, contours, proposals."""

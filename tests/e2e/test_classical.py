@@ -1,0 +1,67 @@
+"""The bundled segmenters without weights, through a real server and both protocols."""
+
+import json
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segserve.client import Client, SegserveError
+from segserve.core.options import SegmentOptions
+from segserve.core.prompts import Prompt
+
+NAMES = ("kmeans", "gmm", "slic", "felzenszwalb")
+
+
+@pytest.fixture(scope="module")
+def image():
+    random = np.random.default_rng(2)
+    pixels = np.zeros((60, 80, 3), np.uint8)
+    pixels[10:50, 20:60] = (200, 150, 50)
+    return np.clip(pixels + random.integers(0, 20, pixels.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def server(serve, repo_root):
+    flags = [f"--load-model={name}" for name in NAMES]
+    root = Path(repo_root) / "model_repository"
+    started = serve("--model-repository", root, "--model-control-mode", "explicit", *flags)
+    started.wait_event("ready", timeout_s=110)
+    return started
+
+
+def infer(server, model, body):
+    request = urllib.request.Request(
+        f"{server.http}/v2/models/{model}/infer", json.dumps(body).encode()
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_images_parameters_and_tensors(server, image):
+    with Client(server.grpc, timeout_s=60) as client:
+        for name in NAMES:
+            found = client.segment(image, name)
+            assert sum(s.area for s in found.segments) == image.shape[0] * image.shape[1]
+        two = SegmentOptions(parameters={"clusters": "2", "features": "colour"})
+        areas = [s.area for s in client.segment(image, "kmeans", two).segments]
+        assert areas == [60 * 80 - 1600, 1600]
+        for wrong in ({"clusters": "0"}, {"nonsense": "1"}):
+            with pytest.raises(SegserveError, match=next(iter(wrong))):
+                client.segment(image, "kmeans", SegmentOptions(parameters=wrong))
+        with pytest.raises(SegserveError, match="'box' cannot be used"):
+            client.segment(image, "kmeans", SegmentOptions(prompts=(Prompt(box=(0, 0, 9, 9)),)))
+    small = image[::10, ::10]
+    tensors = [
+        {
+            "name": "image",
+            "shape": [1, *small.shape],
+            "datatype": "UINT8",
+            "data": small.reshape(-1).tolist(),
+        },
+        {"name": "clusters", "shape": [1, 1], "datatype": "INT32", "data": [2]},
+    ]
+    (labels,) = infer(server, "kmeans", {"inputs": tensors})["outputs"]
+    assert labels["shape"] == [1, 6, 8]
+    assert max(labels["data"]) == 1
