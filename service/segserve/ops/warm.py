@@ -10,6 +10,7 @@ import numpy as np
 from segserve.ops import (
     argmax,
     argmax_two_step,
+    crf,
     full_masks,
     masks,
     prototypes,
@@ -69,3 +70,5 @@ def _run_all() -> None:
         resize.resize_normalise(pixels, out, rule, size)
         resize_opencv.resize_normalise_opencv(pixels, out, rule, size)
         resize_torch.resize_normalise_torch(pixels, out, rule, size, normalise_first=True)
+    for mode in ("exact", "fast"):
+        crf.dense_crf(pixels, np.ones((2, 8, 8), np.float32), crf.DenseCrfOptions(mode=mode))

@@ -1,0 +1,143 @@
+"""Mean-field inference over the two lattices of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segserve.core.errors import Cancelled
+from segserve.ops.crf.lattice import Floats, Lattice
+
+_LANES = 8
+_TOLERANCE = 1e-3
+"""How far a belief may be from what the next message would make of it (lazy pixels)."""
+
+Planes = npt.NDArray[np.float32]
+
+
+def _kernel() -> Any:
+    from segserve.ops.crf import field_kernel  # noqa: PLC0415  numba opens late
+
+    return field_kernel
+
+
+def padded(labels: int) -> int:
+    """Give the floats in a row of this many labels: a multiple of eight."""
+    return -(-labels // _LANES) * _LANES
+
+
+@dataclass
+class Message:
+    """One pairwise term: its lattice, and what its vertices hold between two iterations.
+
+    Parameters
+    ----------
+    lattice : Lattice
+    weights : float32 [K] or [K, K]
+        What agreement earns (`segserve.ops.crf.options.weights_of`).
+    """
+
+    lattice: Lattice
+    weights: Floats
+    width: int = field(init=False)
+    values: Floats = field(init=False)
+    splatted: Floats = field(init=False)
+    moved: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make room for the values of the vertices."""
+        lattice = self.lattice
+        labels = len(self.weights)
+        self.width = padded(labels)
+        self.values = np.zeros(lattice.rows * self.width, np.float32)
+        self.splatted = np.zeros_like(self.values)
+        self._other = np.zeros_like(self.values)
+        self._change = np.zeros(lattice.rows, np.float32)
+        self.moved = np.zeros(len(lattice.corners), np.float32)
+        gain = np.float32(lattice.gain)
+        self._scale = np.full(self.width, gain, np.float32)
+        self._matrix: Floats | None = None
+        if self.weights.ndim == 1:
+            self._scale[:labels] *= self.weights
+        else:
+            self._matrix = np.zeros((self.width, self.width), np.float32)
+            self._matrix[:labels, :labels] = self.weights.T
+
+    @property
+    def places(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Floats, Floats]:
+        """Where the pixels lie."""
+        lattice = self.lattice
+        return lattice.simplex, lattice.corners, lattice.weights, lattice.norms
+
+    @property
+    def state(self) -> tuple[Any, Floats, Floats, Floats]:
+        """What `field_kernel.update` takes."""
+        return self.places, self.values, self.moved, self.splatted
+
+    def send(self) -> None:
+        """Blur what was splatted, add it to the values, and note by how much they moved."""
+        kernel, lattice = _kernel(), self.lattice
+        kernel.blur(self.splatted, self.width, lattice.pairs, self._other)
+        if len(lattice.pairs) % 2:
+            self.splatted, self._other = self._other, self.splatted
+        if self._matrix is not None:
+            kernel.mix(self.splatted, self.width, self._matrix.ravel())
+        kernel.accumulate(self.splatted, self.width, self._scale, self.values, self._change)
+        kernel.bound(lattice.corners, self._change, self.moved)
+        self.splatted[:] = 0
+
+
+def infer(
+    logits: Floats,
+    bilateral: Message,
+    gaussian: Message,
+    iterations: int,
+    *,
+    lazy: bool,
+    stop: Callable[[], bool] | None,
+) -> Floats:
+    """Iterate; gives the beliefs, float32 [N * width].
+
+    Parameters
+    ----------
+    logits : float32 [N * width]
+        Minus the unary terms.
+    lazy : bool
+        Leave pixels alone that cannot have changed.
+    stop : callable, optional
+        Asked before each iteration.
+
+    Raises
+    ------
+    Cancelled
+        When `stop` says so.
+    """
+    kernel = _kernel()
+    beliefs = np.empty_like(logits)
+    width = bilateral.width
+    limits = np.full(len(logits) // width, -1, np.float32)
+    tolerance = np.float32(_TOLERANCE if lazy else -1)
+    ask(stop)
+    kernel.begin(
+        logits, width, bilateral.places, gaussian.places, beliefs, bilateral.splatted,
+        gaussian.splatted,
+    )  # fmt: skip
+    for i in range(iterations):
+        ask(stop)
+        bilateral.send()
+        gaussian.send()
+        kernel.update(
+            logits, width, bilateral.state, gaussian.state, beliefs, limits, tolerance,
+            i == iterations - 1,
+        )  # fmt: skip
+    return beliefs
+
+
+def ask(stop: Callable[[], bool] | None) -> None:
+    """Raise `Cancelled` when `stop` says so."""
+    if stop is not None and stop():
+        raise Cancelled("the dense CRF was stopped between two iterations")

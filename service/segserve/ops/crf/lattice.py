@@ -1,0 +1,186 @@
+"""The permutohedral lattice of an image: where pixels lie, and which vertices are neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segserve.core.errors import InvalidInput
+
+_KEY_LIMIT = 1 << 62
+_CACHED_GAUSSIANS = 4
+
+Image8 = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How features are placed: a pixel's features over `sigmas`, on the lattice's plane, by key.
+
+    Parameters
+    ----------
+    sigmas : tuple of float32
+        x, y and, in five dimensions, three colours.
+    factors : tuple of float32
+    strides : tuple of int
+        Of a vertex's key: the key is the sum of coordinate times stride.
+    """
+
+    sigmas: tuple[np.float32, ...]
+    factors: tuple[np.float32, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """A lattice with M vertices for N pixels, in d dimensions, normalised symmetrically.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    simplex : int32 [N]
+        Row of `corners` for each pixel.
+    corners : int32 [S, d+1]
+        Vertices of each simplex, 1..M.
+    weights : float32 [N, d+1]
+        Barycentric, times the pixel's norm.
+    norms : float32 [N]
+        1 / sqrt(the filtered image of ones).
+    pairs : int32 [d+1, M+1, 2]
+        The two neighbours of each vertex along each axis; 0 where there is none.
+    gain : float
+        What the blurred values are multiplied with: 1 / (1 + 2^-d).
+    ones : float32 [M+1]
+        The blurred splat of an image of ones.
+    keys : int64 [M]
+        Of the vertices in order of first touch; `numbers` gives their rows.
+    table : int32
+        Finds a vertex by its key; 2^bits places.
+    """
+
+    embedding: Embedding
+    simplex: Ints
+    corners: Ints
+    weights: Floats
+    norms: Floats
+    pairs: npt.NDArray[np.int32]
+    gain: float
+    ones: Floats
+    keys: npt.NDArray[np.int64]
+    numbers: Ints
+    table: Ints
+    bits: int
+
+    @property
+    def rows(self) -> int:
+        """M + 1: row 0 is that of missing vertices and stays zero."""
+        return len(self.ones)
+
+
+def _kernel() -> Any:
+    from segserve.ops.crf import lattice_kernel  # noqa: PLC0415  numba opens late
+
+    return lattice_kernel
+
+
+def embedding_for(sigmas: tuple[float, ...], reach: tuple[float, ...]) -> Embedding:
+    """Find factors and key strides.
+
+    Parameters
+    ----------
+    sigmas : tuple of d floats
+    reach : tuple of d floats
+        Largest value of each feature before it is divided by its sigma; the smallest is 0.
+
+    Raises
+    ------
+    InvalidInput
+        When the sigmas are so small that the lattice cannot be numbered.
+    """
+    d = len(sigmas)
+    deviation = np.float32(sqrt(2.0 / 3.0) * (d + 1))
+    factors = tuple(np.float32(1.0 / sqrt((i + 2) * (i + 1)) * float(deviation)) for i in range(d))
+    spans = [r / s * float(f) for r, s, f in zip(reach, sigmas, factors, strict=True)]
+    widths = [sum(spans[i:]) + (i * spans[i - 1] if i else 0.0) for i in range(d)]
+    sizes = [int(width) + 6 * (d + 1) for width in widths]
+    if prod(sizes) > _KEY_LIMIT:
+        raise InvalidInput(
+            f"the standard deviations {tuple(round(s, 6) for s in sigmas)} are too small for this "
+            "image: use larger ones (below 0.1 grey levels or pixels nothing is smoothed)"
+        )
+    strides, stride = [], 1
+    for size in sizes:
+        strides.append(stride)
+        stride *= size
+    return Embedding(tuple(np.float32(s) for s in sigmas), factors, tuple(strides))
+
+
+def bilateral_lattice(image: Image8, sxy_px: float, srgb: float, *, step_px: int = 1) -> Lattice:
+    """Place pixels by position and colour.
+
+    Parameters
+    ----------
+    image : uint8 [H, W, 3], C-contiguous
+    sxy_px, srgb : float
+        Standard deviations.
+    step_px : int
+        Every how many pixels, in both axes.
+
+    Raises
+    ------
+    InvalidInput
+        When the standard deviations are too small.
+    """
+    height, width = image.shape[:2]
+    sigmas = (sxy_px, sxy_px, srgb, srgb, srgb)
+    reach = (width - 1.0, height - 1.0, 255.0, 255.0, 255.0)
+    return _build(image, embedding_for(sigmas, reach), step_px)
+
+
+@lru_cache(maxsize=_CACHED_GAUSSIANS)
+def gaussian_lattice(height: int, width: int, sxy_px: float, step_px: int = 1) -> Lattice:
+    """Place pixels by position alone; the last few are kept.
+
+    Raises
+    ------
+    InvalidInput
+        When the standard deviation is too small.
+    """
+    image = np.broadcast_to(np.uint8(0), (height, width, 3))
+    embedding = embedding_for((sxy_px, sxy_px), (width - 1.0, height - 1.0))
+    return _build(np.ascontiguousarray(image), embedding, step_px)
+
+
+def _build(image: Image8, embedding: Embedding, step_px: int) -> Lattice:
+    kernel = _kernel()
+    axes = len(embedding.sigmas) + 1
+    count = -(-image.shape[0] // step_px) * -(-image.shape[1] // step_px)
+    simplex = np.empty(count, np.int32)
+    weights = np.empty((count, axes), np.float32)
+    corners = np.empty((count, axes), np.int32)
+    simplices, keys, table, bits = kernel.embed(
+        image, step_px, embedding.sigmas, embedding.factors, embedding.strides, simplex,
+        weights, corners,
+    )  # fmt: skip
+    order = np.argsort(keys)
+    numbers = np.empty(len(keys), np.int32)
+    numbers[order] = np.arange(1, len(keys) + 1, dtype=np.int32)
+    corners = corners[:simplices].copy()
+    kernel.renumber(corners, numbers)
+    strides = np.array(embedding.strides, np.int64)
+    deltas = np.append((axes * strides) - strides.sum(), -strides.sum())
+    pairs = np.zeros((axes, len(keys) + 1, 2), np.int32)
+    kernel.neighbour(keys[order], deltas, pairs)
+    gain = 1 / (1 + 2.0 ** (1 - axes))
+    norms = np.empty(count, np.float32)
+    ones = kernel.normalise(simplex, corners, weights, pairs, np.float32(gain), norms)
+    return Lattice(
+        embedding, simplex, corners, weights, norms, pairs, gain, ones, keys, numbers, table, bits
+    )
