@@ -9,6 +9,7 @@ import numpy as np
 
 from segserve.ops import (
     argmax,
+    components,
     argmax_two_step,
     crf,
     full_masks,
@@ -18,6 +19,7 @@ from segserve.ops import (
     resize_opencv,
     resize_torch,
     rle,
+    rle_sets,
 )
 from segserve.ops.kernel_cache import KernelCache, compiled_now, kernel_cache
 
@@ -63,6 +65,7 @@ def _run_all() -> None:
     masks.paste_expanded_boxes_to_rle(soft, boxes, 8, 8)
     prototypes.assemble_prototypes_to_rle(np.ones((4, 4, 1), np.float32), boxes[:, :1], boxes, 8, 8)
     full_masks.resize_masks_to_rle(soft, (8, 8), (8, 8), (8, 8))
+    components.fill_holes(rle_sets.union((mask, mask)))
     pixels = np.zeros((8, 8, 3), dtype=np.uint8)
     for size in ((8, 8), (4, 4), (12, 12)):
         out = np.empty((3, *size), dtype=np.float32)
