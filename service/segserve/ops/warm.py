@@ -9,8 +9,8 @@ import numpy as np
 
 from segserve.ops import (
     argmax,
-    components,
     argmax_two_step,
+    components,
     crf,
     full_masks,
     masks,
