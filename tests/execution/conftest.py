@@ -1,4 +1,6 @@
-"""Small ONNX models."""
+"""Small ONNX models and TorchScript programs."""
+
+import warnings
 
 import onnx
 import pytest
@@ -20,6 +22,26 @@ def write_graph(tmp_path):
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         path = tmp_path / f"{operator}.onnx"
         onnx.save(model, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_program(tmp_path):
+    """Writes a TorchScript program: ``write_program("def forward(self, x): ...")`` gives its path.
+
+    Without torch the test is skipped.
+    """
+    torch = pytest.importorskip("torch")
+
+    def write(source):
+        path = tmp_path / "model.pt"
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"`torch\.jit", category=DeprecationWarning)
+            module = type("Program", (torch.jit.ScriptModule,), {})()  # a class has one forward
+            module.define(f"{source}\n")
+            torch.jit.save(module, str(path))
         return path
 
     return write

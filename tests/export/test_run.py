@@ -5,6 +5,7 @@ pytest.importorskip("onnxscript")
 
 from segserve.core.errors import AlreadyExists, InvalidInput  # noqa: E402  after the skip
 from segserve.export.catalogue import find_recipe  # noqa: E402  same
+from segserve.export.config_text import TORCHSCRIPT  # noqa: E402  same
 from segserve.export.run import Destination, export_checkpoint  # noqa: E402  same
 
 DEMO = find_recipe("deeplabv3plus_demo")
@@ -36,3 +37,12 @@ def test_nothing_is_written_for_a_checkpoint_that_does_not_fit(slim_checkpoint, 
             find_recipe("deeplabv3plus_mobilenet"), slim_checkpoint, Destination(repository, "m")
         )
     assert not repository.exists()
+
+
+def test_as_torchscript(slim, slim_checkpoint, tmp_path) -> None:
+    steps: list[str] = []
+    destination = Destination(tmp_path / "repository", "m", backend=TORCHSCRIPT)
+    done = export_checkpoint(DEMO, slim_checkpoint, destination, steps.append)
+    assert done.graph_bytes == (done.path / "1" / "model.pt").stat().st_size
+    assert done.comparison.max_error_std < 1e-4
+    assert [step.split()[0] for step in steps] == ["reading", "compiling", "comparing"]

@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
 from segserve.core.errors import AlreadyExists, InvalidInput
 from segserve.export.catalogue import find_recipe
+from segserve.export.config_text import TORCHSCRIPT
 from segserve.export.write import check_name, write_model
 
 CONFIG = find_recipe("deeplabv3plus_resnet50").config()
@@ -21,6 +24,17 @@ def test_exactly_three_files(tmp_path) -> None:
     assert (path / "config.pbtxt").read_text().startswith('name: "m.1"\n')
     labels = (path / "labels.txt").read_text().splitlines()
     assert (labels[0], labels[20], len(labels)) == ("background", "tvmonitor", 21)
+
+
+def test_a_torchscript_program_lies_beside_its_sidecar(tmp_path) -> None:
+    path = write_model(tmp_path, "m", b"program", CONFIG, backend=TORCHSCRIPT)
+    assert tree(path) == ["1/model.json", "1/model.pt", "config.pbtxt", "labels.txt"]
+    assert (path / "1" / "model.pt").read_bytes() == b"program"
+    assert 'backend: "pytorch"' in (path / "config.pbtxt").read_text()
+    assert json.loads((path / "1" / "model.json").read_text()) == {
+        "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 3, -1, -1]}],
+        "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 21, -1, -1]}],
+    }
 
 
 def test_an_existing_model_is_replaced_only_when_asked(tmp_path) -> None:

@@ -152,3 +152,21 @@ def test_it_is_stable_and_round_trips():
     config = completed(None)
     assert complete(config, "m", FREE) == config
     assert config.to_proto().input[0].dims == [3, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("text", "filename", "expected"),
+    [
+        (None, "model.pt", ("pytorch", "pytorch_libtorch", "model.pt")),
+        ('backend: "pytorch"', "model.pt", ("pytorch", "pytorch_libtorch", "model.pt")),
+        ('platform: "pytorch_libtorch"', "m", ("pytorch", "pytorch_libtorch", "model.pt")),
+        ('backend: "onnxruntime"', "model.pt", ("onnxruntime", "onnxruntime_onnx", "model.onnx")),
+        (
+            'backend: "pytorch" default_model_filename: "a.bin"',
+            *("a.bin", ("pytorch", "pytorch_libtorch", "a.bin")),
+        ),
+    ],
+)
+def test_the_backend_is_what_the_config_says_or_else_the_file(text, filename, expected):
+    config = complete(parse_config(text, source="c") if text else None, "m", FREE, filename)
+    assert (config.backend, config.platform, config.default_model_filename) == expected

@@ -11,7 +11,7 @@ BATCHING = "max_batch_size: 4 dynamic_batching { %s }"
     ("text", "said"),
     [
         ('name: "n"', "c:1: name: got 'n', expected 'm', the folder's name"),
-        ('\nbackend: "pytorch"', "c:2: backend: got 'pytorch', expected one of onnxruntime"),
+        ('\nbackend: "python"', "c:2: backend: got 'python', expected one of onnxruntime"),
         ('platform: "tensorrt_plan"', "c:1: platform: got 'tensorrt_plan', expected one of onnx"),
         ('platform: "ensemble"', "c:1: platform: got an ensemble"),
         ("sequence_batching {}", "c:1: sequence_batching: models with state cannot be served"),

@@ -4,7 +4,12 @@ import pytest
 
 from segserve.core.errors import LoadFailed
 from segserve.repository.pbtxt import parse_config
-from segserve.serving.backend_choice import inspect_model, onnx_options, open_backends
+from segserve.serving.backend_choice import (
+    inspect_model,
+    onnx_options,
+    open_backends,
+    torch_options,
+)
 
 
 def config(text):
@@ -85,3 +90,32 @@ def test_a_segmenter_without_weights(tmp_path):
         open_backends(config(CLASSICAL.format(4)), path, 2)
     with pytest.raises(LoadFailed, match="budget_ms"):
         open_backends(config(CLASSICAL.format(1) + parameters(budget_ms="soon")), path, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "threads"),
+    [
+        ("", 0),
+        (parameters(intra_op_thread_count=3), 3),
+        (parameters(intra_op_thread_count=3, INTRA_OP_THREAD_COUNT=2), 2),
+    ],
+)
+def test_threads_of_torch(text, threads):
+    options = torch_options(config(text), 4, None)
+    assert (options.cores, options.intra_op_threads, options.device_id) == (4, threads, None)
+
+
+def test_a_torchscript_model_takes_its_tensors_from_the_config(tmp_path):
+    text = (
+        'backend: "pytorch" max_batch_size: 8 '
+        'input { name: "x" data_type: TYPE_FP32 dims: 3 } '
+        'output { name: "y" data_type: TYPE_INT64 dims: [ 2, -1 ] }'
+    )
+    graph = inspect_model(config(text), tmp_path / "model.pt")
+    assert graph.inputs[0].dims == (-1, 3)
+    assert graph.outputs[0].dims == (-1, 2, -1)
+    unbatched = inspect_model(config(text.replace("8", "0")), tmp_path / "model.pt")
+    assert unbatched.outputs[0].dims == (2, -1)
+    for told in (None, config('backend: "pytorch" input { name: "x" }')):
+        with pytest.raises(LoadFailed, match="TorchScript does not say what its tensors are"):
+            inspect_model(told, tmp_path / "model.pt")

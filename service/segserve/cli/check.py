@@ -106,7 +106,8 @@ def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
     from segserve.serving.backend_choice import inspect_model, onnx_options
     from segserve.serving.limits import batch_limits
 
-    config = complete(plan.config, plan.name, inspect_model(plan.config, version.model_file))
+    graph = inspect_model(plan.config, version.model_file)
+    config = complete(plan.config, plan.name, graph, version.model_file.name)
     try:
         inputs, outputs = config.input_specs(), config.output_specs()
         family = build_family(

@@ -11,6 +11,8 @@ from typing import Any
 from segserve.core.errors import InvalidInput, NotFound, ServiceError
 
 _NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
+_BACKENDS = {"onnx": "onnxruntime", "torchscript": "pytorch"}
+_RUNTIMES = {"onnx": "ONNX Runtime", "torchscript": "TorchScript"}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,13 +20,16 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "export",
         help="turn a checkpoint into a model repository (needs the export extra)",
-        description="Read a checkpoint, export it to ONNX, compare the two, and write "
-        "DIR/NAME/{config.pbtxt,labels.txt,1/model.onnx}.",
+        description="Read a checkpoint, export it to ONNX or TorchScript, compare the two, and "
+        "write DIR/NAME/{config.pbtxt,labels.txt,1/model.onnx} or 1/model.{pt,json}.",
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="name or alias; see --list")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights to read")
     parser.add_argument("--out", type=Path, metavar="DIR", help="model repository, made if missing")
     parser.add_argument("--name", help="name of the model (default: the recipe's)")
+    parser.add_argument(
+        "--format", choices=list(_BACKENDS), default="onnx", help="of the graph (default: onnx)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing version 1")
     parser.add_argument("--list", action="store_true", help="show the recipes")
 
@@ -67,7 +72,8 @@ def _export(options: argparse.Namespace) -> int:
 
     from segserve.export.run import Destination, export_checkpoint
 
-    destination = Destination(options.out, name, overwrite=options.overwrite)
+    backend = _BACKENDS[options.format]
+    destination = Destination(options.out, name, overwrite=options.overwrite, backend=backend)
     try:
         done = export_checkpoint(recipe, options.checkpoint, destination, _progress)
     except ServiceError as error:
@@ -75,7 +81,7 @@ def _export(options: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(str(error), 1)
     print(
-        f"{done.path}: {done.graph_bytes / 1e6:.1f} MB; ONNX Runtime is within "
+        f"{done.path}: {done.graph_bytes / 1e6:.1f} MB; {_RUNTIMES[options.format]} is within "
         f"{done.comparison.max_error_std:.1e} std of the eager network"
     )
     return 0

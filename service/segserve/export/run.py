@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from segserve.core.errors import BackendFailed
 from segserve.export.checkpoint import load_checkpoint, match_state_dict
 from segserve.export.compare import Comparison, compare, noise_like
+from segserve.export.config_text import ONNX, TORCHSCRIPT
 from segserve.export.recipe import Recipe
 from segserve.export.to_onnx import to_onnx
+from segserve.export.to_torchscript import compare_torchscript, to_torchscript
 from segserve.export.write import check_free, check_name, write_model
 
 
@@ -23,9 +27,9 @@ class Exported:
     path : Path
         Directory of the model.
     graph_bytes : int
-        Size of ``model.onnx``.
+        Size of ``model.onnx`` or ``model.pt``.
     comparison : Comparison
-        ONNX Runtime against the eager network, on noise.
+        The graph against the eager network, on noise.
     """
 
     path: Path
@@ -45,11 +49,14 @@ class Destination:
         Of the model.
     overwrite : bool
         Replace an existing version 1.
+    backend : str
+        Which runs it, and so the format: `ONNX` or `TORCHSCRIPT` of `segserve.export.config_text`.
     """
 
     repository: Path
     name: str
     overwrite: bool = False
+    backend: str = ONNX
 
 
 def export_checkpoint(
@@ -83,10 +90,7 @@ def export_checkpoint(
     state = load_checkpoint(checkpoint)
     model = recipe.build()
     match_state_dict(model, state)
-    progress("exporting to ONNX (may take a minute)")
-    graph = to_onnx(model, recipe)
-    progress("comparing with the eager network")
-    comparison = compare(model, graph, noise_like(recipe.sample_inputs()))
+    graph, comparison = _exported(model, recipe, destination.backend, progress)
     if not comparison.is_close:
         raise BackendFailed(f"the graph does not compute what the network does: {comparison}")
     path = write_model(
@@ -95,5 +99,22 @@ def export_checkpoint(
         graph,
         recipe.config(),
         overwrite=destination.overwrite,
+        backend=destination.backend,
     )
     return Exported(path, len(graph), comparison)
+
+
+def _exported(
+    model: nn.Module, recipe: Recipe, backend: str, progress: Callable[[str], None]
+) -> tuple[bytes, Comparison]:
+    """Give the graph and how far its answers on noise are from the network's."""
+    noise = noise_like(recipe.sample_inputs())
+    if backend == TORCHSCRIPT:
+        progress("compiling as TorchScript")
+        graph = to_torchscript(model, recipe)
+        progress("comparing with the eager network")
+        return graph, compare_torchscript(model, graph, recipe, noise)
+    progress("exporting to ONNX (may take a minute)")
+    graph = to_onnx(model, recipe)
+    progress("comparing with the eager network")
+    return graph, compare(model, graph, noise)

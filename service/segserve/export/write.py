@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 from segserve.core.errors import AlreadyExists, InvalidInput
-from segserve.export.config_text import config_text
+from segserve.export.config_text import ONNX, TORCHSCRIPT, config_text, sidecar_text
 from segserve.export.recipe import ExportConfig
 from segserve.repository.names import is_model_name, is_unfinished
 
 _VERSION = "1"
+_FILENAMES = {ONNX: "model.onnx", TORCHSCRIPT: "model.pt"}
 
 
 def check_name(name: str) -> None:
@@ -62,9 +63,15 @@ def _swap(new: Path, target: Path, old: Path) -> None:
 
 
 def write_model(
-    repository: Path, name: str, graph: bytes, config: ExportConfig, *, overwrite: bool = False
+    repository: Path,
+    name: str,
+    graph: bytes,
+    config: ExportConfig,
+    *,
+    overwrite: bool = False,
+    backend: str = ONNX,
 ) -> Path:
-    """Write ``repository/name/{config.pbtxt,labels.txt,1/model.onnx}``.
+    """Write ``repository/name/{config.pbtxt,labels.txt,1/model.onnx}``, or ``1/model.{pt,json}``.
 
     The files are written under a hidden name in `repository` and then renamed, so that a server
     that polls it never sees half a model. An old model is moved aside first and removed last.
@@ -76,11 +83,13 @@ def write_model(
     name : str
         Of the model.
     graph : bytes
-        A serialised ONNX model, weights inside.
+        A serialised ONNX model, or a TorchScript program, weights inside.
     config : ExportConfig
         For ``config.pbtxt`` and ``labels.txt``.
     overwrite : bool
         Replace an existing version 1.
+    backend : str
+        Which of the two the graph is: `ONNX` or `TORCHSCRIPT` of `segserve.export.config_text`.
 
     Returns
     -------
@@ -100,10 +109,13 @@ def write_model(
     try:
         model = staging / "new"
         (model / _VERSION).mkdir(parents=True)
-        (model / "config.pbtxt").write_text(config_text(name, config), encoding="utf-8")
+        (model / "config.pbtxt").write_text(config_text(name, config, backend), encoding="utf-8")
         labels = "".join(f"{label}\n" for label in config.labels)
         (model / "labels.txt").write_text(labels, encoding="utf-8")
-        (model / _VERSION / "model.onnx").write_bytes(graph)
+        (model / _VERSION / _FILENAMES[backend]).write_bytes(graph)
+        if backend == TORCHSCRIPT:
+            sidecar = model / _VERSION / "model.json"
+            sidecar.write_text(sidecar_text(config), encoding="utf-8")
         _swap(model, target, staging / "old")
     finally:
         shutil.rmtree(staging)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
-from segserve.repository.layout import DEFAULT_MODEL_FILENAME
+from segserve.repository.layout import TORCHSCRIPT_BACKEND, default_filenames, is_torchscript
 from segserve.repository.model_config import (
     DynamicBatching,
     LatestVersions,
@@ -25,7 +25,8 @@ from segserve.repository.model_config import (
 )
 
 DEFAULT_MAX_BATCH_SIZE = 4
-_PLATFORMS = {"onnxruntime": "onnxruntime_onnx"}
+_PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "pytorch": "pytorch_libtorch"}
+_BACKENDS = {platform: backend for backend, platform in _PLATFORMS.items()}
 
 
 class GraphSpecs(Protocol):
@@ -50,7 +51,9 @@ class ModelSpecs:
     outputs: tuple[TensorSpec, ...]
 
 
-def complete(config: ModelConfig | None, name: str, graph: GraphSpecs) -> ModelConfig:
+def complete(
+    config: ModelConfig | None, name: str, graph: GraphSpecs, filename: str = ""
+) -> ModelConfig:
     """Fill in a config from the model, and check the one against the other.
 
     Parameters
@@ -60,6 +63,8 @@ def complete(config: ModelConfig | None, name: str, graph: GraphSpecs) -> ModelC
     name : str
         The name that the model is served by.
     graph : GraphSpecs
+    filename : str
+        The model file's, which tells the backend where the config does not.
 
     Returns
     -------
@@ -78,11 +83,15 @@ def complete(config: ModelConfig | None, name: str, graph: GraphSpecs) -> ModelC
     inputs = _match(_Side("input", given, batched), given.input, graph.inputs)
     outputs = _match(_Side("output", given, batched), given.output, graph.outputs)
     _check_nothing_missing(given, graph)
+    by_name = TORCHSCRIPT_BACKEND if is_torchscript("", "", filename) else "onnxruntime"
+    backend = given.backend or _BACKENDS.get(given.platform, by_name)
+    platform = given.platform or _PLATFORMS.get(backend, "")
     return replace(
         given,
-        backend=given.backend or "onnxruntime",
-        platform=given.platform or _PLATFORMS.get(given.backend or "onnxruntime", ""),
-        default_model_filename=given.default_model_filename or DEFAULT_MODEL_FILENAME,
+        backend=backend,
+        platform=platform,
+        default_model_filename=given.default_model_filename
+        or default_filenames(backend, platform)[0],
         version_policy=given.version_policy or VersionPolicy(latest=LatestVersions(1)),
         input=tuple(_input(had, spec, batched) for had, spec in inputs),
         output=tuple(_output(had, spec, batched) for had, spec in outputs),

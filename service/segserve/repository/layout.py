@@ -23,6 +23,23 @@ from segserve.repository.paths import resolve_inside
 CONFIG_NAME = "config.pbtxt"
 LABELS_NAME = "labels.txt"
 DEFAULT_MODEL_FILENAME = "model.onnx"
+TORCHSCRIPT_FILENAME = "model.pt"
+TORCHSCRIPT_BACKEND = "pytorch"
+TORCHSCRIPT_PLATFORM = "pytorch_libtorch"
+
+
+def is_torchscript(backend: str, platform: str, filename: str = "") -> bool:
+    """Whether the config says TorchScript, or, where it says nothing, the model file's name."""
+    if backend or platform:
+        return backend == TORCHSCRIPT_BACKEND or platform == TORCHSCRIPT_PLATFORM
+    return filename.endswith(".pt")
+
+
+def default_filenames(backend: str, platform: str) -> tuple[str, ...]:
+    """Give the names that a version's model file may have when the config gives none."""
+    if not backend and not platform:
+        return (DEFAULT_MODEL_FILENAME, TORCHSCRIPT_FILENAME)
+    return (TORCHSCRIPT_FILENAME if is_torchscript(backend, platform) else DEFAULT_MODEL_FILENAME,)
 
 
 @dataclass(frozen=True)

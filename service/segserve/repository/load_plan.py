@@ -9,7 +9,7 @@ from pathlib import Path
 from segserve.core.errors import LoadFailed
 from segserve.repository.fingerprint import digest, files_below
 from segserve.repository.labels import read_labels
-from segserve.repository.layout import DEFAULT_MODEL_FILENAME, LABELS_NAME, ModelDirectory
+from segserve.repository.layout import LABELS_NAME, ModelDirectory, default_filenames
 from segserve.repository.model_config import ModelConfig
 from segserve.repository.onnx_external import external_locations
 from segserve.repository.paths import inside_folder, resolve_inside
@@ -122,13 +122,16 @@ def _labels_path(directory: ModelDirectory, config: ModelConfig | None) -> Path 
 
 def _chosen(directory: ModelDirectory, config: ModelConfig | None) -> Mapping[int, Path]:
     """Apply the version policy to the versions whose model file is there."""
-    filename = config.default_model_filename if config is not None else ""
-    paths = {v: directory.model_path(v, filename) for v in directory.versions}
+    told = config or ModelConfig()
+    given = told.default_model_filename
+    names = (given,) if given else default_filenames(told.backend, told.platform)
+    files = {v: [directory.model_path(v, name) for name in names] for v in directory.versions}
+    paths = {v: next(filter(None, found), None) for v, found in files.items()}
     there = {version: path for version, path in paths.items() if path is not None}
     policy = config.version_policy if config is not None else None
     chosen = choose_versions(policy, there)
     if not chosen:
-        want = directory.path / "1" / (filename or DEFAULT_MODEL_FILENAME)
+        want = directory.path / "1" / names[0]
         found = ", ".join(str(version) for version in there) or "none"
         raise LoadFailed(
             f"failed to load '{directory.name}', no version is available: versions with a model "

@@ -15,8 +15,8 @@ from segserve.repository.model_config import (
     QueuePolicy,
 )
 
-BACKENDS = ("onnxruntime", "classical")
-PLATFORMS = ("onnxruntime_onnx",)
+BACKENDS = ("onnxruntime", "pytorch", "classical")
+PLATFORMS = ("onnxruntime_onnx", "pytorch_libtorch")
 MAX_PRIORITY_LEVELS = 100
 
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from segserve.core.errors import LoadFailed
+from segserve.core.tensor import TensorSpec
 from segserve.execution.backend import Backend, GraphSpecs
 from segserve.execution.classical import ClassicalBackend, ClassicalOptions, inspect_classical
 from segserve.execution.onnx import OnnxBackend, OnnxOptions, inspect_onnx
+from segserve.execution.torchscript import TorchOptions, TorchScriptBackend, inspect_torchscript
+from segserve.repository.layout import is_torchscript
 from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
 from segserve.serving.limits import whole_number
 
@@ -44,14 +47,19 @@ def open_backends(config: ModelConfig, model_file: Path, cores: int) -> tuple[Ba
         return (ClassicalBackend(model_file, _classical_options(config)),)
     backends: list[Backend] = []
     try:
-        for device_id in _devices(config):
-            options = onnx_options(config, cores, device_id)
-            backends.append(OnnxBackend(model_file, options))
+        backends.extend(_open(config, model_file, cores, d) for d in _devices(config))
     except LoadFailed:
         for backend in backends:
             backend.close()
         raise
     return tuple(backends)
+
+
+def _open(config: ModelConfig, model_file: Path, cores: int, device_id: int | None) -> Backend:
+    if is_torchscript(config.backend, config.platform, model_file.name):
+        specs = inspect_torchscript(model_file, _declared(config))
+        return TorchScriptBackend(model_file, specs, torch_options(config, cores, device_id))
+    return OnnxBackend(model_file, onnx_options(config, cores, device_id))
 
 
 def inspect_model(config: ModelConfig | None, model_file: Path) -> GraphSpecs:
@@ -64,7 +72,40 @@ def inspect_model(config: ModelConfig | None, model_file: Path) -> GraphSpecs:
     """
     if config is not None and config.backend == CLASSICAL:
         return inspect_classical(model_file)
+    told = (config.backend, config.platform) if config is not None else ("", "")
+    if is_torchscript(*told, model_file.name):
+        return inspect_torchscript(model_file, _declared(config))
     return inspect_onnx(model_file)
+
+
+def _declared(config: ModelConfig | None) -> GraphSpecs | None:
+    """Give the tensors that a config lists in full, with the batch axis; None without them."""
+    if config is None:
+        return None
+    kinds = [*(t.data_type for t in config.input), *(t.data_type for t in config.output)]
+    if None in kinds:
+        return None
+    batch = (-1,) if config.max_batch_size else ()
+    return GraphSpecs(
+        tuple(TensorSpec(t.name, t.dtype, batch + t.dims) for t in config.input_specs()),
+        tuple(TensorSpec(t.name, t.dtype, batch + t.dims) for t in config.output_specs()),
+    )
+
+
+def torch_options(config: ModelConfig, cores: int, device_id: int | None) -> TorchOptions:
+    """Give the options that a config stands for, by Triton's name or ONNX Runtime's.
+
+    Raises
+    ------
+    LoadFailed
+        When the number of threads is no whole number.
+    """
+    threads = whole_number(config, "intra_op_thread_count", 0)
+    return TorchOptions(
+        cores=cores,
+        intra_op_threads=whole_number(config, "INTRA_OP_THREAD_COUNT", threads),
+        device_id=device_id,
+    )
 
 
 def _classical_options(config: ModelConfig) -> ClassicalOptions:

@@ -105,7 +105,7 @@ class Loader:
                 f"set: write a config.pbtxt or drop the flag"
             )
         graph = inspect_model(plan.config, version.model_file)
-        config = complete(plan.config, plan.name, graph)
+        config = complete(plan.config, plan.name, graph, version.model_file.name)
         for field in unhonoured_fields(config):
             fields = {"model": plan.name, "field": field}
             log.warning("config_field_not_honoured", extra=fields)

@@ -1,0 +1,91 @@
+import io
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from segserve.core.errors import BackendFailed  # noqa: E402  after the skip
+from segserve.export.catalogue import find_recipe  # noqa: E402  same
+from segserve.export.to_torchscript import (  # noqa: E402  same
+    compare_torchscript,
+    run_torchscript,
+    to_torchscript,
+)
+
+DEMO = find_recipe("deeplabv3plus_demo")
+
+
+@pytest.fixture(scope="module")
+def program(slim) -> bytes:
+    return to_torchscript(slim, DEMO)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 75, 101), (3, 3, 64, 48), (1, 3, 17, 33)])
+def test_any_size_computes_what_the_network_does(slim, program, shape) -> None:
+    image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    comparison = compare_torchscript(slim, program, DEMO, {"image": image})
+    assert comparison.max_error_std < 1e-4
+
+
+def test_batch_rows_do_not_see_each_other(program) -> None:
+    images = np.random.default_rng(0).standard_normal((5, 3, 48, 64)).astype(np.float32)
+    (whole,) = run_torchscript(program, {"image": images})
+    for row in range(5):
+        (alone,) = run_torchscript(program, {"image": images[row : row + 1]})
+        np.testing.assert_allclose(whole[row], alone[0], atol=1e-4)
+
+
+def test_a_bare_torch_loads_it_and_finds_no_trace_of_this_machine(program, tmp_path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(program)
+    code = (
+        "import sys, torch; m = torch.jit.load(sys.argv[1]); y = m(torch.zeros(1, 3, 32, 40)); "
+        "assert 'segserve' not in sys.modules; print(list(y.shape))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(path)]
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert run.stdout.strip() == "[1, 7, 8, 10]", run.stderr
+    names = zipfile.ZipFile(io.BytesIO(program)).namelist()
+    assert not [name for name in names if name.endswith(".debug_pkl")]
+    assert b"site-packages" not in program
+    assert b"BatchNorm" not in b"".join(
+        zipfile.ZipFile(io.BytesIO(program)).read(n) for n in names if n.endswith(".py")
+    )
+
+
+def test_the_mode_is_given_back(slim) -> None:
+    slim.train()
+    to_torchscript(slim, DEMO)
+    assert slim.training
+    slim.eval()
+
+
+def test_what_cannot_be_compiled_says_so() -> None:
+    class Python(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image * len(globals())
+
+    class Renamed(torch.nn.Module):
+        def forward(self, picture: torch.Tensor) -> torch.Tensor:
+            return picture
+
+    with pytest.raises(
+        BackendFailed, match=r"deeplabv3plus_demo cannot be compiled.*--format onnx"
+    ):
+        to_torchscript(Python(), DEMO)
+    with pytest.raises(BackendFailed, match=r"takes \['picture'\], expected .*\['image'\]"):
+        to_torchscript(Renamed(), DEMO)
+
+
+def test_another_number_of_outputs_is_refused(slim, program) -> None:
+    class Two(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return slim(image), image
+
+    image = {"image": np.zeros((1, 3, 32, 32), np.float32)}
+    with pytest.raises(BackendFailed, match="gives 1 outputs, the network 2"):
+        compare_torchscript(Two(), program, DEMO, image)
