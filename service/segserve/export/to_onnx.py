@@ -40,10 +40,20 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _free_axes(samples: Mapping[str, Array]) -> dict[str, dict[int, object]]:
+def _side(name: str, multiple: int) -> object:
+    """Give a picture's free side; where all are multiples, the tracer may count on it."""
+    if multiple == 1:
+        return torch.export.Dim(name, min=_MIN_SIDE_PX)
+    return multiple * torch.export.Dim(f"{name}_{multiple}", min=2)
+
+
+def _free_axes(
+    samples: Mapping[str, Array], parameters: Mapping[str, str]
+) -> dict[str, dict[int, object]]:
     """Give the axes that may vary: the batch's, and height and width of pictures."""
+    multiple = int(parameters.get("size_multiple", "1"))
     dims = {
-        axis: torch.export.Dim(name, min=1 if axis == 0 else _MIN_SIDE_PX)
+        axis: _side(name, multiple) if axis else torch.export.Dim(name, min=1)
         for axis, name in _AXIS_NAMES.items()
     }
     return {
@@ -112,7 +122,9 @@ def to_onnx(model: nn.Module, recipe: Recipe) -> bytes:
                 dynamo=True,
                 input_names=[t.name for t in config.inputs],
                 output_names=[t.name for t in config.outputs],
-                dynamic_shapes=tuple(_free_axes(samples)[t.name] for t in config.inputs),
+                dynamic_shapes=tuple(
+                    _free_axes(samples, config.parameters)[t.name] for t in config.inputs
+                ),
                 opset_version=OPSET,
                 custom_translation_table=dict(translations()),
                 external_data=False,

@@ -75,7 +75,7 @@ def test_it_chooses_what_the_original_chooses(cuts, share) -> None:
     for b in range(3):
         expected = official(categories[b], masks[b], RULE)
         count = len(expected)
-        assert 0 < count
+        assert count > 0
         assert valid[b].tolist() == [True] * count + [False] * (RULE.rows - count)
         assert np.allclose(scores[b, :count], [r[0] for r in expected], atol=1e-6)
         assert labels[b].tolist() == [r[2] for r in expected] + [-1] * (RULE.rows - count)

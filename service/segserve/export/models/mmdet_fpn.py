@@ -44,14 +44,14 @@ class ConvNormReLU(nn.Module):
     Parameters
     ----------
     in_channels, out_channels, kernel : int
-        Fewer output channels than 32 are normalised one by one.
+        Fewer output channels than 64 are normalised two by two.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3) -> None:
         super().__init__()
         padding = kernel // 2
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, padding=padding, bias=False)
-        self.gn = nn.GroupNorm(min(_GROUPS, out_channels), out_channels)
+        self.gn = nn.GroupNorm(min(_GROUPS, max(out_channels // 2, 1)), out_channels)
 
     @override
     def forward(self, x: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ _PARAMETERS = MappingProxyType(
         "mean": "123.675,116.28,103.53",
         "std": "58.395,57.12,57.375",
         "resize": "shortest_side:800,1333",
+        "size_rounding": "mmcv",
         "interpolation": "opencv_bilinear",
         "shape_policy": "exact",
         "size_multiple": "32",
