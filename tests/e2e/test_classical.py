@@ -9,7 +9,7 @@ import pytest
 
 from segserve.client import Client, SegserveError
 from segserve.core.options import SegmentOptions
-from segserve.core.prompts import Prompt
+from segserve.core.prompts import Point, Prompt
 
 NAMES = ("kmeans", "gmm", "slic", "felzenszwalb")
 
@@ -65,3 +65,25 @@ def test_images_parameters_and_tensors(server, image):
     (labels,) = infer(server, "kmeans", {"inputs": tensors})["outputs"]
     assert labels["shape"] == [1, 6, 8]
     assert max(labels["data"]) == 1
+
+
+def test_prompts_and_proposals(serve, repo_root, image):
+    names = ("graph_cut", "snake", "random_walker", "selective_search")
+    flags = [f"--load-model={name}" for name in names]
+    root = Path(repo_root) / "model_repository"
+    server = serve("--model-repository", root, "--model-control-mode", "explicit", *flags)
+    server.wait_event("ready", timeout_s=110)
+    box = SegmentOptions(prompts=(Prompt(box=(15, 5, 65, 55)),))
+    clicks = SegmentOptions(prompts=(Prompt(points=(Point(40, 30), Point(3, 3, inside=False))),))
+    asked = {"graph_cut": box, "snake": box, "random_walker": clicks}
+    with Client(server.grpc, timeout_s=60) as client:
+        for name, options in asked.items():
+            areas = {s.label_id: s.area for s in client.segment(image, name, options).segments}
+            assert areas[1] == pytest.approx(1600, rel=0.15), name
+        named = client.segment(image, "graph_cut", SegmentOptions(label_ids=(1,))).segments
+        assert [s.label for s in named] == ["object"]
+        few = SegmentOptions(top_k=4)
+        regions = client.segment(image, "selective_search", few).regions
+        assert regions[0].box == pytest.approx((0, 0, 80, 60))
+        assert 1 <= len(regions) <= 4
+        assert regions[0].label == "proposal"

@@ -65,3 +65,10 @@ def test_options_are_read_from_text_and_others_left_alone() -> None:
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(LoadFailed, match="got 'nope', expected one of kmeans, "):
         segmenter_named("nope")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tensors_have_names_of_their_own(name) -> None:
+    segmenter = SEGMENTERS[name]
+    names = ["image", *segmenter.prompts, *(spec.name for spec in segmenter.specs)]
+    assert len(set(names)) == len(names)

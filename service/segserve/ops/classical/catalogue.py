@@ -10,8 +10,12 @@ from segserve.core.errors import InvalidInput, LoadFailed
 from segserve.core.tensor import Array
 from segserve.ops.classical.felzenszwalb import FelzenszwalbOptions, felzenszwalb
 from segserve.ops.classical.gmm import GmmOptions, gmm
+from segserve.ops.classical.graph_cut import GraphCutOptions, graph_cut
 from segserve.ops.classical.kmeans import KMeansOptions, kmeans
+from segserve.ops.classical.mean_shift import MeanShiftOptions, mean_shift
+from segserve.ops.classical.normalized_cut import NormalizedCutOptions, normalized_cut
 from segserve.ops.classical.options import OptionSpec, specs_of
+from segserve.ops.classical.random_walker import RandomWalkerOptions, random_walker
 from segserve.ops.classical.segmentation import (
     NO_PROMPTS,
     Labels,
@@ -20,7 +24,10 @@ from segserve.ops.classical.segmentation import (
     Stop,
     never,
 )
+from segserve.ops.classical.selective_search import SelectiveSearchOptions, selective_search
 from segserve.ops.classical.slic import SlicOptions, slic
+from segserve.ops.classical.snake import SnakeOptions, snake
+from segserve.ops.classical.texton import TextonOptions, texton
 
 Run = Callable[[Array, Any, Prompts, Stop], Segmentation]
 
@@ -83,6 +90,22 @@ class Segmenter:
         return {s.name: s.from_text(texts[s.name]) for s in self.specs if s.name in texts}
 
 
+def _cut(image: Array, options: Any, prompts: Prompts, stop: Stop) -> Segmentation:
+    return Segmentation(graph_cut(image, options, prompts, stop=stop))
+
+
+def _walk(image: Array, options: Any, prompts: Prompts, stop: Stop) -> Segmentation:
+    return Segmentation(random_walker(image, options, prompts, stop=stop))
+
+
+def _draw(image: Array, options: Any, prompts: Prompts, stop: Stop) -> Segmentation:
+    return snake(image, options, prompts, stop=stop)
+
+
+def _propose(image: Array, options: Any, prompts: Prompts, stop: Stop) -> Segmentation:  # noqa: ARG001  as the others
+    return selective_search(image, options, stop=stop)
+
+
 def _plain(function: Callable[..., Labels]) -> Run:
     """Adapt a function that takes no prompts and gives labels alone."""
 
@@ -97,8 +120,22 @@ SEGMENTERS: Mapping[str, Segmenter] = {
     for one in (
         Segmenter("kmeans", KMeansOptions, _plain(kmeans)),
         Segmenter("gmm", GmmOptions, _plain(gmm)),
+        Segmenter("texton", TextonOptions, _plain(texton)),
+        Segmenter("mean_shift", MeanShiftOptions, _plain(mean_shift)),
+        Segmenter("normalized_cut", NormalizedCutOptions, _plain(normalized_cut)),
+        Segmenter("graph_cut", GraphCutOptions, _cut, prompts=("box", "seeds")),
         Segmenter("slic", SlicOptions, _plain(slic)),
         Segmenter("felzenszwalb", FelzenszwalbOptions, _plain(felzenszwalb)),
+        Segmenter("random_walker", RandomWalkerOptions, _walk, prompts=("seeds",)),
+        Segmenter(
+            "snake", SnakeOptions, _draw, prompts=("box", "contour"), outputs=("labels", "contour")
+        ),
+        Segmenter(
+            "selective_search",
+            SelectiveSearchOptions,
+            _propose,
+            outputs=("labels", "boxes", "scores", "members"),
+        ),
     )
 }
 
