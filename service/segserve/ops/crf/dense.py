@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.core.errors import InvalidInput
-from segserve.ops.crf.field import Message, infer, padded
+from segserve.ops.crf.field import Message, aligned, infer, padded
 from segserve.ops.crf.lattice import Floats, Image8, bilateral_lattice, gaussian_lattice
 from segserve.ops.crf.options import CrfMode, DenseCrfOptions, weights_of
 
@@ -106,7 +106,7 @@ def _refine(
     """Give the beliefs of the kept labels, pixel by pixel, and the floats of a row."""
     height, columns = image.shape[:2]
     width = padded(len(kept))
-    logits = np.empty(planes.shape[1] * width, np.float32)
+    logits = aligned(planes.shape[1] * width)
     _kernel().gather(planes, kept, width, logits)
     near = bilateral_lattice(image, options.bilateral_sxy_px, options.bilateral_srgb)
     close = gaussian_lattice(height, columns, options.gaussian_sxy_px)

@@ -13,6 +13,8 @@ from segserve.core.errors import Cancelled
 from segserve.ops.crf.lattice import Floats, Lattice
 
 _LANES = 8
+_LINE_FLOATS = 16
+_MAX_COMPILED_GROUPS = 4
 _TOLERANCE = 1e-3
 """How far a belief may be from what the next message would make of it (lazy pixels)."""
 
@@ -25,9 +27,27 @@ def _kernel() -> Any:
     return field_kernel
 
 
+def _passes() -> Any:
+    from segserve.ops.crf import pass_kernel  # noqa: PLC0415  numba opens late
+
+    return pass_kernel
+
+
 def padded(labels: int) -> int:
     """Give the floats in a row of this many labels: a multiple of eight."""
     return -(-labels // _LANES) * _LANES
+
+
+def _groups(count: int) -> tuple[int, ...] | npt.NDArray[np.int64]:
+    """Give what stands for this many groups of eight labels (`pass_kernel`)."""
+    return (0,) * count if count <= _MAX_COMPILED_GROUPS else np.zeros(count, np.int64)
+
+
+def aligned(count: int) -> Floats:
+    """Give `count` zeros that begin at a cache line, so that no eight lanes lie across two."""
+    raw = np.zeros(count + _LINE_FLOATS, np.float32)
+    skip = -(raw.ctypes.data // raw.itemsize) % _LINE_FLOATS
+    return raw[skip : skip + count]
 
 
 @dataclass
@@ -53,9 +73,9 @@ class Message:
         lattice = self.lattice
         labels = len(self.weights)
         self.width = padded(labels)
-        self.values = np.zeros(lattice.rows * self.width, np.float32)
-        self.splatted = np.zeros_like(self.values)
-        self._other = np.zeros_like(self.values)
+        self.values = aligned(lattice.rows * self.width)
+        self.splatted = aligned(len(self.values))
+        self._other = aligned(len(self.values))
         self._change = np.zeros(lattice.rows, np.float32)
         self.moved = np.zeros(len(lattice.corners), np.float32)
         gain = np.float32(lattice.gain)
@@ -75,7 +95,7 @@ class Message:
 
     @property
     def state(self) -> tuple[Any, Floats, Floats, Floats]:
-        """What `field_kernel.update` takes."""
+        """What `pass_kernel.update` takes."""
         return self.places, self.values, self.moved, self.splatted
 
     def send(self) -> None:
@@ -116,14 +136,15 @@ def infer(
     Cancelled
         When `stop` says so.
     """
-    kernel = _kernel()
-    beliefs = np.empty_like(logits)
+    kernel = _passes()
+    beliefs = aligned(len(logits))
     width = bilateral.width
+    groups = _groups(width // _LANES)
     limits = np.full(len(logits) // width, -1, np.float32)
     tolerance = np.float32(_TOLERANCE if lazy else -1)
     ask(stop)
     kernel.begin(
-        logits, width, bilateral.places, gaussian.places, beliefs, bilateral.splatted,
+        logits, groups, bilateral.places, gaussian.places, beliefs, bilateral.splatted,
         gaussian.splatted,
     )  # fmt: skip
     for i in range(iterations):
@@ -131,7 +152,7 @@ def infer(
         bilateral.send()
         gaussian.send()
         kernel.update(
-            logits, width, bilateral.state, gaussian.state, beliefs, limits, tolerance,
+            logits, groups, bilateral.state, gaussian.state, beliefs, limits, tolerance,
             i == iterations - 1,
         )  # fmt: skip
     return beliefs

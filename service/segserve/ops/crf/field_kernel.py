@@ -1,9 +1,7 @@
-"""Compiled steps of mean-field inference; arguments are trusted (`segserve.ops.crf.field`).
+"""Compiled steps of mean-field inference beside the pass over pixels; arguments are trusted (`segserve.ops.crf.field`).
 
 Labels stand in groups of eight lanes; rows of lattice values and of pixels are flat, `width` floats
-each, a multiple of eight. One pass over the pixels slices both lattices, adds the unary term,
-normalises and splats again (Kraehenbuehl and Koltun 2011, algorithm 1), so that beliefs need not be
-stored between iterations.
+each, a multiple of eight.
 """
 # ruff: noqa: E501, PLR0917  the next line is one directive; kernels take scratch as arguments
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
@@ -14,7 +12,6 @@ from numba import types
 from segserve.ops.crf.lanes_kernel import (
     LANES,
     add,
-    exp,
     fma,
     larger,
     largest,
@@ -23,21 +20,16 @@ from segserve.ops.crf.lanes_kernel import (
     size,
     spread,
     store,
-    sub,
-    total,
 )
 from segserve.ops.kernel_cache import njit
 
 _FLAT = types.float32[::1]
-_INTS = types.int32[::1]
 _INT_ROWS = types.int32[:, ::1]
 _WEIGHTS = types.float32[:, ::1]
 _PLANES = types.Array(types.float32, 2, "C", readonly=True)
 _FLAGS = types.boolean[::1]
-_PLACES = types.Tuple((_INTS, _INT_ROWS, _WEIGHTS, _FLAT))
 _NOWHERE = np.float32(-1e30)
 _BLOCK = 64
-FIVE, TWO = 6, 3
 
 
 @njit()
@@ -119,60 +111,6 @@ def scatter(rows, labels, width, planes):
                 planes[label, n] = rows[n * width + lane]
 
 
-@njit()
-def _normalise(logits, width):
-    """Replace a row of logits by its softmax, in place; gives the largest belief."""
-    top = load(logits, 0)
-    for lane in range(LANES, width, LANES):
-        top = larger(top, load(logits, lane))
-    highest = spread(largest(top))
-    whole = spread(np.float32(0))
-    for lane in range(0, width, LANES):
-        part = exp(sub(load(logits, lane), highest))
-        store(logits, lane, part)
-        whole = add(whole, part)
-    share = np.float32(1) / total(whole)
-    for lane in range(0, width, LANES):
-        store(logits, lane, mul(load(logits, lane), spread(share)))
-    return share
-
-
-@njit()
-def _splat(places, n, width, values, change):
-    """Add a pixel's row, weighted, to the vertices around it."""
-    simplex, corners, weights, _ = places
-    for k in range(corners.shape[1]):
-        weight = spread(weights[n, k])
-        at = np.int64(corners[simplex[n], k]) * width
-        for lane in range(0, width, LANES):
-            store(values, at + lane, fma(weight, load(change, lane), load(values, at + lane)))
-
-
-@njit(types.void(_FLAT, types.int64, _PLACES, _PLACES, _FLAT, _FLAT, _FLAT))
-def begin(logits, width, bilateral, gaussian, beliefs, to_bilateral, to_gaussian):
-    """Normalise the unary terms alone, keep them as beliefs, and splat them."""
-    row = np.empty(width, np.float32)
-    for n in range(bilateral[0].shape[0]):
-        for lane in range(0, width, LANES):
-            store(row, lane, load(logits, n * width + lane))
-        _normalise(row, width)
-        for lane in range(0, width, LANES):
-            store(beliefs, n * width + lane, load(row, lane))
-        _splat(bilateral, n, width, to_bilateral, row)
-        _splat(gaussian, n, width, to_gaussian, row)
-
-
-@njit()
-def _slice(places, n, width, values, row):
-    """Add what the lattice holds at a pixel to its row."""
-    simplex, corners, weights, _ = places
-    for k in range(corners.shape[1]):
-        weight = spread(weights[n, k])
-        at = np.int64(corners[simplex[n], k]) * width
-        for lane in range(0, width, LANES):
-            store(row, lane, fma(weight, load(values, at + lane), load(row, lane)))
-
-
 @njit(types.void(_FLAT, types.int64, types.int32[:, :, ::1], _FLAT))
 def blur(values, width, pairs, other):
     """Blur along all axes; the result is in `values` for an even number of axes, else in `other`.
@@ -234,65 +172,3 @@ def bound(corners, change, moved):
         for k in range(corners.shape[1]):
             most = max(most, change[corners[s, k]])
         moved[s] += most
-
-
-_STATE = types.Tuple((_PLACES, _FLAT, _FLAT, _FLAT))
-
-
-@njit(
-    types.int64(
-        _FLAT, types.int64, _STATE, _STATE, _FLAT, _FLAT, types.float32, types.boolean,
-    )
-)  # fmt: skip
-def update(logits, width, bilateral, gaussian, beliefs, limits, tolerance, last):
-    """Slice, normalise and splat every pixel whose belief may have changed.
-
-    The messages to a pixel change by no more than its norm times what its simplex has `moved`, and
-    then its beliefs q by no more than (1 - max q) * (exp(2 change) - 1). Pixels for which that is
-    below `tolerance` since they were last computed keep their beliefs.
-
-    Parameters
-    ----------
-    bilateral, gaussian : tuples
-        Places (simplex, corners, weights, norms); values at the vertices; what each simplex has
-        moved so far; and the changes of the beliefs, splatted, which are filled.
-    beliefs : float32 [N * width]
-        Changed in place.
-    limits : float32 [N]
-        The sum of norm times moved up to which a pixel need not be computed; -1 at first.
-    tolerance : float
-        Below 0: every pixel is computed.
-    last : bool
-        Nothing is splatted, since nobody slices it.
-
-    Returns
-    -------
-    active : int
-        Pixels that were computed.
-    """
-    near, near_values, near_moved, near_out = bilateral
-    close, close_values, close_moved, close_out = gaussian
-    row = np.empty(width, np.float32)
-    active = 0
-    for n in range(limits.shape[0]):
-        reach = near[3][n] * near_moved[near[0][n]] + close[3][n] * close_moved[close[0][n]]
-        if reach <= limits[n]:
-            continue
-        active += 1
-        at = n * width
-        for lane in range(0, width, LANES):
-            store(row, lane, load(logits, at + lane))
-        _slice(near, n, width, near_values, row)
-        _slice(close, n, width, close_values, row)
-        highest = _normalise(row, width)
-        if tolerance >= 0:
-            room = max(np.float32(1) - highest, np.float32(1e-7))
-            limits[n] = reach + np.float32(0.5) * np.log(np.float32(1) + tolerance / room)
-        for lane in range(0, width, LANES):
-            new = load(row, lane)
-            store(row, lane, sub(new, load(beliefs, at + lane)))
-            store(beliefs, at + lane, new)
-        if not last:
-            _splat(near, n, width, near_out, row)
-            _splat(close, n, width, close_out, row)
-    return active
