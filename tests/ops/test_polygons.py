@@ -5,7 +5,7 @@ import pytest
 
 from segserve.core.errors import InvalidInput
 from segserve.ops import rle
-from segserve.ops.polygons import fill_polygons_to_rle
+from segserve.ops.polygons import coco_polygon_to_rle, fill_polygons_to_rle
 
 
 def by_opencv(contour: np.ndarray, h: int, w: int) -> np.ndarray:
@@ -39,7 +39,6 @@ def test_stars_equal_opencv() -> None:
 
 
 def test_known_square() -> None:
-    pytest.importorskip("cv2")
     square = np.array([[[2, 1], [5, 1], [5, 3], [2, 3]]])
     (got,) = fill_polygons_to_rle(square, 6, 8)
     assert rle.to_bbox(got) == (2, 1, 6, 4)
@@ -51,3 +50,36 @@ def test_none_and_wrong_input() -> None:
     for contours in (np.zeros((1, 3, 2)), np.zeros((1, 0, 2), int), np.zeros((3, 2), int)):
         with pytest.raises(InvalidInput, match="integer contours"):
             fill_polygons_to_rle(contours, 5, 5)
+
+
+def test_corners_far_away_do_no_harm() -> None:
+    far = np.array([[[-(2**62), 3], [2**62, 3], [2, 2**40]], [[2**62, 2**62]] * 3])
+    full, none = fill_polygons_to_rle(far, 6, 8)
+    assert rle.area(full) > 0
+    assert rle.area(none) == 0
+
+
+@pytest.mark.parametrize("corners", [3, 4, 9, 40])
+@pytest.mark.parametrize("reach", [0, 30])
+def test_coco_polygons_equal_pycocotools(corners: int, reach: int) -> None:
+    tool = pytest.importorskip("pycocotools.mask")
+    rng = np.random.default_rng(corners)
+    for _ in range(25):
+        points = rng.uniform([-reach, -reach], [90 + reach, 60 + reach], (corners, 2))
+        if rng.random() < 0.5:
+            points = np.round(points)
+        want = tool.frPyObjects([points.reshape(-1).tolist()], 60, 90)[0]["counts"]
+        assert coco_polygon_to_rle(points, 60, 90).counts == want
+
+
+def test_coco_square_of_known_size() -> None:
+    square = np.array([[1, 2], [4, 2], [4, 5], [1, 5]])
+    got = coco_polygon_to_rle(square, 8, 8)
+    assert rle.to_bbox(got) == (1, 2, 4, 5)
+    assert rle.area(got) == 9
+
+
+def test_wrong_coco_polygons() -> None:
+    for points in (np.zeros((2, 2)), np.zeros((3, 3)), np.full((3, 2), np.nan)):
+        with pytest.raises(InvalidInput, match="expected"):
+            coco_polygon_to_rle(points, 5, 5)

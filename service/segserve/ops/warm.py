@@ -14,6 +14,7 @@ from segserve.ops import (
     crf,
     full_masks,
     masks,
+    polygons,
     prototypes,
     resize,
     resize_opencv,
@@ -66,6 +67,7 @@ def _run_all() -> None:
     prototypes.assemble_prototypes_to_rle(np.ones((4, 4, 1), np.float32), boxes[:, :1], boxes, 8, 8)
     full_masks.resize_masks_to_rle(soft, (8, 8), (8, 8), (8, 8))
     components.fill_holes(rle_sets.union((mask, mask)))
+    polygons.fill_polygons_to_rle(np.zeros((1, 1, 2), dtype=np.int64), 8, 8)
     pixels = np.zeros((8, 8, 3), dtype=np.uint8)
     for size in ((8, 8), (4, 4), (12, 12)):
         out = np.empty((3, *size), dtype=np.float32)
