@@ -217,3 +217,14 @@ def test_description_tells_the_rule() -> None:
     }
     assert told["interpolation"] == "pillow_bilinear"
     assert told["size_multiple"] == 32
+
+
+@pytest.mark.parametrize(("of", "told"), [("content", [30.0, 20.0]), ("source", [40.0, 60.0])])
+def test_the_second_input_is_told_a_size(photo, of: str, told: list[float]) -> None:
+    rule = parse_input_rule({"resize": "stretch:30x20", "image_size_of": of})
+    images = ImageHalf(TensorSpec("image", DataType.FP32, (3, -1, -1)), rule, 10**6, "size")
+    image = photo(40, 60)
+    plan = images.plan(image)
+    rows = {name: np.zeros(shape, np.float32) for name, shape in plan.inputs_shapes.items()}
+    images.fill(image, plan, rows)
+    assert rows["size"].tolist() == told

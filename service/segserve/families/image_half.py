@@ -59,7 +59,7 @@ class ImageHalf:
         Larger images are refused before they are decoded.
     size_input : str
         Name of the network's second input, FP32 [2]: height and width of what the image fills, in
-        network pixels. Empty where there is none.
+        network pixels, or of the source where the rule says so. Empty where there is none.
     """
 
     spec: TensorSpec
@@ -158,7 +158,9 @@ class ImageHalf:
         """
         self.prepare(image, plan, out[self.spec.name])
         if self.size_input:
-            out[self.size_input][:] = context_of(plan).placement.content
+            content = context_of(plan).placement.content
+            source = (plan.source_height_px, plan.source_width_px)
+            out[self.size_input][:] = source if self.rule.tells_source_size else content
 
     def prepare(self, image: Image, plan: Plan, out: Array) -> None:
         """Decode, resize, normalise and pad into `out`, all of which is written.

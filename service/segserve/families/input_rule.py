@@ -47,6 +47,7 @@ KEYS = (
     "pad_value",
     "image_input",
     "image_size_input",
+    "image_size_of",
     "logits_output",
     "align_corners",
     "upsample",
@@ -65,6 +66,7 @@ KEYS = (
 """Every parameter that families read."""
 
 _DEFAULT_MAX_EXACT_BUCKETS = 64
+_SIZES = ("content", "source")
 _SURELY_MEANT = 0.8
 
 _PadValue = tuple[float, float, float] | str
@@ -96,6 +98,8 @@ class InputRule:
         With TORCH: the resize sees normalised values (torchvision's detectors), else grey levels.
     size_multiple : int
         The network's sides are multiples of this; the rest is padding, right and below.
+    tells_source_size : bool
+        The input that takes the picture's size is told the source's, not that after resizing.
     shape_policy : ShapePolicy
     buckets : tuple of (height, width)
         For the policies pad and resize.
@@ -110,6 +114,7 @@ class InputRule:
     interpolation: Interpolation = Interpolation.PILLOW
     normalise_first: bool = False
     size_multiple: int = 1
+    tells_source_size: bool = False
     shape_policy: ShapePolicy = ShapePolicy.EXACT
     buckets: tuple[Size, ...] = ()
     max_exact_buckets: int = _DEFAULT_MAX_EXACT_BUCKETS
@@ -157,6 +162,7 @@ def parse_input_rule(parameters: Mapping[str, str]) -> InputRule:
         interpolation=interpolation,
         normalise_first=_normalise_first(reader, interpolation),
         size_multiple=multiple,
+        tells_source_size=reader.choice("image_size_of", _SIZES, _SIZES[0]) == _SIZES[1],
         shape_policy=policy,
         buckets=_buckets(reader, policy, multiple),
         max_exact_buckets=reader.read(
