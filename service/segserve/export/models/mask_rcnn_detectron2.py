@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from segserve.export.models.detections import Detections
 from segserve.export.models.detectron2_rcnn import POOLED_LEVELS, Detectron2Rcnn, RcnnWidths
 from segserve.export.models.roi_align import Pooling
 from segserve.export.models.two_stage import mask_stage
@@ -59,10 +60,12 @@ class Detectron2MaskRcnn(Detectron2Rcnn):
         widths = widths or RcnnWidths()
         super().__init__(num_classes, widths, ConvUpsampleMaskHead(widths.pyramid, num_classes))
 
+    def masks(self, pyramid: list[Tensor], found: Detections) -> Tensor:
+        """Give the detections' masks, [B, K, 28, 28] probabilities."""
+        return mask_stage(pyramid, found, self.roi_heads.mask_head, POOLED_LEVELS, _POOLING)
+
     @override
-    def forward(
-        self, image: Tensor, image_size: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor, image_size: Tensor) -> tuple[Tensor, ...]:
         """Detect.
 
         Parameters
@@ -77,5 +80,5 @@ class Detectron2MaskRcnn(Detectron2Rcnn):
             probabilities; rows past the last are zero with label -1.
         """
         pyramid, found = self.detect(image, image_size)
-        masks = mask_stage(pyramid, found, self.roi_heads.mask_head, POOLED_LEVELS, _POOLING)
+        masks = self.masks(pyramid, found)
         return found.boxes, found.scores, found.labels, found.valid, masks

@@ -251,3 +251,8 @@ class TorchvisionMaskRcnn(nn.Module):
         found = box_stage(pyramid, proposals, image_size, self.roi_heads.boxes, _BOXES)
         masks = mask_stage(pyramid, found, self.roi_heads.masks, _POOLED_LEVELS, _MASK_POOLING)
         return found.boxes, found.scores, found.labels, found.valid, masks
+
+
+def mask_rcnn_v2(num_classes: int, widths: MaskRcnnWidths | None = None) -> TorchvisionMaskRcnn:
+    """Build what torchvision calls ``maskrcnn_resnet50_fpn_v2``."""
+    return TorchvisionMaskRcnn(num_classes, widths, is_v2=True)

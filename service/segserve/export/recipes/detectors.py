@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segserve.core.tensor import Array, DataType, TensorSpec
-from segserve.export.recipe import ExportConfig
+from segserve.export.recipe import ExportConfig, Provenance
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DETECTIONS = 100
 """Rows of an image: the official cap."""
 
-MAX_BATCH_SIZE = 4
+_MAX_BATCH_SIZE = 4
 
 _DETECTOR = {
     "family": "instance",
@@ -55,33 +61,71 @@ DETECTRON2_INPUT: Mapping[str, str] = MappingProxyType(
 """``engine/defaults.py``: grey levels resized by Pillow, then the mean taken off."""
 
 
-def sample_inputs() -> Mapping[str, Array]:
-    """Give two blank pictures of different sizes in an input of 224 x 160 pixels."""
-    sizes = np.array([[213, 160], [224, 131]], np.float32)
-    return {"image": np.zeros((2, 3, 224, 160), np.float32), "image_size": sizes}
+_DEFAULT_MASK_CELLS = 28
 
 
-def detector_config(
-    parameters: Mapping[str, str],
-    labels: tuple[str, ...],
-    mask_cells: int,
-    more_outputs: tuple[TensorSpec, ...] = (),
-) -> ExportConfig:
-    """Give the configuration of a detector with box-relative masks of `mask_cells` squared."""
-    return ExportConfig(
-        inputs=(
-            TensorSpec("image", DataType.FP32, (3, -1, -1)),
-            TensorSpec("image_size", DataType.FP32, (2,)),
-        ),
-        outputs=(
-            TensorSpec("boxes", DataType.FP32, (DETECTIONS, 4)),
-            TensorSpec("scores", DataType.FP32, (DETECTIONS,)),
-            TensorSpec("labels", DataType.INT64, (DETECTIONS,)),
-            TensorSpec("valid", DataType.BOOL, (DETECTIONS,)),
-            TensorSpec("masks", DataType.FP32, (DETECTIONS, mask_cells, mask_cells)),
-            *more_outputs,
-        ),
-        max_batch_size=MAX_BATCH_SIZE,
-        parameters=parameters,
-        labels=labels,
-    )
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """A two-stage detector with box-relative masks.
+
+    Parameters
+    ----------
+    name, aliases, provenance
+        See `Recipe`.
+    network : str
+        ``module:function`` that gives the network for a number of classes; opened late, as it
+        opens torch.
+    parameters : mapping of str to str
+        Of the configuration.
+    labels : tuple of str
+    things : int
+        Classes of the detector; 0: one for each label.
+    mask_cells : int
+        Sides of a mask.
+    more_outputs : tuple of TensorSpec
+        Behind the detections' columns.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    provenance: Provenance
+    network: str
+    parameters: Mapping[str, str]
+    labels: tuple[str, ...]
+    things: int = 0
+    mask_cells: int = _DEFAULT_MASK_CELLS
+    more_outputs: tuple[TensorSpec, ...] = ()
+
+    def build(self) -> nn.Module:
+        """Give the network in evaluation mode."""
+        module, _, function = self.network.partition(":")
+        network: nn.Module = getattr(import_module(module), function)(
+            self.things or len(self.labels)
+        )
+        return network.eval()
+
+    def sample_inputs(self) -> Mapping[str, Array]:
+        """Give two blank pictures of different sizes in an input of 224 x 160 pixels."""
+        sizes = np.array([[213, 160], [224, 131]], np.float32)
+        return {"image": np.zeros((2, 3, 224, 160), np.float32), "image_size": sizes}
+
+    def config(self) -> ExportConfig:
+        """Give tensors, batch limit, parameters and labels."""
+        mask = (DETECTIONS, self.mask_cells, self.mask_cells)
+        return ExportConfig(
+            inputs=(
+                TensorSpec("image", DataType.FP32, (3, -1, -1)),
+                TensorSpec("image_size", DataType.FP32, (2,)),
+            ),
+            outputs=(
+                TensorSpec("boxes", DataType.FP32, (DETECTIONS, 4)),
+                TensorSpec("scores", DataType.FP32, (DETECTIONS,)),
+                TensorSpec("labels", DataType.INT64, (DETECTIONS,)),
+                TensorSpec("valid", DataType.BOOL, (DETECTIONS,)),
+                TensorSpec("masks", DataType.FP32, mask),
+                *self.more_outputs,
+            ),
+            max_batch_size=_MAX_BATCH_SIZE,
+            parameters=self.parameters,
+            labels=self.labels,
+        )

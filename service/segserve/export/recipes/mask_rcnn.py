@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from segserve.core.tensor import Array
-from segserve.export.recipe import ExportConfig, Provenance, Recipe
+from segserve.export.recipe import Provenance, Recipe
 from segserve.export.recipes.coco_labels import COCO_80, COCO_91
-from segserve.export.recipes.detectors import (
-    DETECTRON2_INPUT,
-    TORCHVISION_INPUT,
-    detector_config,
-    sample_inputs,
-)
+from segserve.export.recipes.detectors import DETECTRON2_INPUT, TORCHVISION_INPUT, DetectorRecipe
 
-if TYPE_CHECKING:
-    from torch import nn
-
-_MASK_CELLS = 28
 _TORCHVISION_COMMIT = "pytorch/vision@8fb87713a24951e639c494b0f2a8a81b5f8e33a6 (0.28.0)"
 _TORCHVISION_IN = (
     "RGB, /255, ImageNet mean and std, then as floats to a shorter side of 800, at most 1333 "
@@ -31,55 +17,11 @@ _TORCHVISION_OUT = (
 )
 
 
-def _torchvision(num_classes: int, *, is_v2: bool) -> nn.Module:
-    from segserve.export.models.mask_rcnn_torchvision import TorchvisionMaskRcnn  # noqa: PLC0415  torch opens late
-
-    return TorchvisionMaskRcnn(num_classes, is_v2=is_v2)
-
-
-def _detectron2(num_classes: int) -> nn.Module:
-    from segserve.export.models.mask_rcnn_detectron2 import Detectron2MaskRcnn  # noqa: PLC0415  same
-
-    return Detectron2MaskRcnn(num_classes)
-
-
-@dataclass(frozen=True)
-class MaskRcnnRecipe:
-    """One set of names.
-
-    Parameters
-    ----------
-    name, aliases, provenance
-        See `Recipe`.
-    network : callable
-        Gives the network for a number of labels.
-    parameters : mapping of str to str
-        Of the configuration.
-    labels : tuple of str
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    provenance: Provenance
-    network: Callable[[int], nn.Module]
-    parameters: Mapping[str, str]
-    labels: tuple[str, ...]
-
-    def build(self) -> nn.Module:
-        """Give the network in evaluation mode."""
-        return self.network(len(self.labels)).eval()
-
-    def sample_inputs(self) -> Mapping[str, Array]:
-        """Give two blank pictures."""
-        return sample_inputs()
-
-    def config(self) -> ExportConfig:
-        """Give tensors, batch limit, parameters and labels."""
-        return detector_config(self.parameters, self.labels, _MASK_CELLS)
+_TORCHVISION = "segserve.export.models.mask_rcnn_torchvision"
 
 
 RECIPES: tuple[Recipe, ...] = (
-    MaskRcnnRecipe(
+    DetectorRecipe(
         name="torchvision_maskrcnn_resnet50_fpn",
         aliases=("maskrcnn_resnet50_fpn",),
         provenance=Provenance(
@@ -89,11 +31,11 @@ RECIPES: tuple[Recipe, ...] = (
             input_rule=_TORCHVISION_IN,
             output_rule=_TORCHVISION_OUT,
         ),
-        network=lambda count: _torchvision(count, is_v2=False),
+        network=f"{_TORCHVISION}:TorchvisionMaskRcnn",
         parameters=TORCHVISION_INPUT,
         labels=COCO_91,
     ),
-    MaskRcnnRecipe(
+    DetectorRecipe(
         name="torchvision_maskrcnn_resnet50_fpn_v2",
         aliases=("maskrcnn_resnet50_fpn_v2",),
         provenance=Provenance(
@@ -102,11 +44,11 @@ RECIPES: tuple[Recipe, ...] = (
             input_rule=_TORCHVISION_IN,
             output_rule=_TORCHVISION_OUT,
         ),
-        network=lambda count: _torchvision(count, is_v2=True),
+        network=f"{_TORCHVISION}:mask_rcnn_v2",
         parameters=TORCHVISION_INPUT,
         labels=COCO_91,
     ),
-    MaskRcnnRecipe(
+    DetectorRecipe(
         name="d2_mask_rcnn_R50_FPN_3x",
         aliases=("mask_rcnn_r50_fpn", "mask_rcnn_R_50_FPN_3x"),
         provenance=Provenance(
@@ -119,7 +61,7 @@ RECIPES: tuple[Recipe, ...] = (
             output_rule="score above 0.05, 100 best; boxes to the source size, empty ones dropped; "
             "masks sampled at pixel centres, at least 0.5",
         ),
-        network=_detectron2,
+        network="segserve.export.models.mask_rcnn_detectron2:Detectron2MaskRcnn",
         parameters=DETECTRON2_INPUT,
         labels=COCO_80,
     ),

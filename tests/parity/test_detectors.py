@@ -1,0 +1,205 @@
+"""Two-stage detectors against torchvision and detectron2: layers, detections, ONNX, served.
+
+Rules of the goldens: a detection has a partner of its class, box IoU at least 0.99 and score within
+2e-3; at least 97 % must have one. Masks of more than 50 pixels: IoU at least 0.99.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from segserve.client import Client  # noqa: E402  after the skip
+from segserve.core.regions import Rle  # noqa: E402  same
+from segserve.export.catalogue import find_recipe  # noqa: E402  same
+from segserve.export.checkpoint import match_state_dict  # noqa: E402  same
+from segserve.export.compare import (  # noqa: E402  same
+    MAX_ERROR_STD,
+    RMS_ERROR_STD,
+    compare_outputs,
+    run_eager_outputs,
+    run_graph_outputs,
+)
+from segserve.export.run import Destination, export_checkpoint  # noqa: E402  same
+from segserve.export.to_onnx import to_onnx  # noqa: E402  same
+from segserve.ops import rle  # noqa: E402  same
+
+pytestmark = [pytest.mark.parity, pytest.mark.timeout(1800)]
+
+NAMES = (
+    "torchvision_maskrcnn_resnet50_fpn",
+    "torchvision_maskrcnn_resnet50_fpn_smooth",
+    "torchvision_maskrcnn_resnet50_fpn_v2",
+    "d2_mask_rcnn_R50_FPN_3x",
+)
+MIN_MATCHED = 0.97
+MIN_IOU = 0.99
+MAX_SCORE_ERROR = 2e-3
+SMALL_MASK_PX = 50
+
+_STAGES = {
+    "torchvision": {
+        "backbone.body.layer{}": [(f"backbone.body.layer{i}", None) for i in range(1, 5)],
+        "fpn": [("backbone.fpn", ("fpn.0", "fpn.1", "fpn.2", "fpn.3", "fpn.pool"))],
+        "rpn": [("rpn.head.cls_logits", "rpn.objectness"), ("rpn.head.bbox_pred", "rpn.deltas")],
+    },
+    "d2": {
+        "bottom_up": [("backbone.bottom_up", tuple(f"bottom_up.res{i}" for i in range(2, 6)))],
+        "fpn": [("backbone", tuple(f"backbone.p{i}" for i in range(2, 7)))],
+        "rpn": [
+            ("proposal_generator.rpn_head.objectness_logits", "rpn.objectness"),
+            ("proposal_generator.rpn_head.anchor_deltas", "rpn.deltas"),
+        ],
+    },
+}
+
+
+def official_input(chosen):
+    """Prepare the picture with the libraries that the original program uses."""
+    if chosen.folder.name.startswith("torchvision"):
+        image = torch.from_numpy(chosen.image.copy()).permute(2, 0, 1).float() / 255
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        image = ((image - mean[:, None, None]) / std[:, None, None])[None]
+        scale = min(800 / min(image.shape[2:]), 1333 / max(image.shape[2:]))
+        image = torch.nn.functional.interpolate(
+            image, scale_factor=scale, mode="bilinear", recompute_scale_factor=True
+        )
+    else:
+        path = chosen.folder.parent / "resized" / "public_pil_800x1067.png"
+        image = torch.from_numpy(np.asarray(Image.open(path).convert("RGB"))[..., ::-1].copy())
+        image = (
+            image.permute(2, 0, 1).float() - torch.tensor([103.53, 116.28, 123.675])[:, None, None]
+        )
+        image = image[None]
+    height, width = image.shape[2:]
+    padded = torch.nn.functional.pad(image, (0, -width % 32, 0, -height % 32))
+    return {"image": padded.numpy(), "image_size": np.array([[height, width]], np.float32)}
+
+
+def record(model, stages, got):
+    """Keep what the named modules give."""
+
+    def keep(name):
+        def hook(_module, _inputs, out):
+            values = out if isinstance(out, list) else [out]
+            names = name if isinstance(name, tuple) else [name] * len(values)
+            for key, value in zip(names, values, strict=True):
+                calls = sum(k.startswith(f"{key}.") for k in got)
+                is_repeated = key.startswith("rpn.")
+                got[f"{key}.{calls}" if is_repeated else key] = value.numpy().copy()
+
+        return hook
+
+    return [
+        model.get_submodule(module).register_forward_hook(keep(probe or module))
+        for group in stages.values()
+        for module, probe in group
+    ]
+
+
+def pairs(boxes, scores, labels, recorded):
+    """Match greedily by class, box and score; gives (ours, theirs)."""
+    found: list[tuple[int, int]] = []
+    for row, (box, score, label) in enumerate(
+        zip(recorded["boxes"], recorded["scores"], recorded["labels"], strict=True)
+    ):
+        low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+        shared = np.prod(np.maximum(high - low, 0), axis=1)
+        whole = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2]) - shared
+        fits = (labels == label) & (np.abs(scores - score) <= MAX_SCORE_ERROR)
+        fits &= shared >= MIN_IOU * whole
+        fits[[ours for ours, _ in found]] = False
+        if fits.any():
+            found.append((int(np.argmax(fits)), row))
+    return found
+
+
+def iou(mask, other) -> float:
+    mask, other = mask.astype(bool), other.astype(bool)
+    return float((mask & other).sum() / (mask | other).sum())
+
+
+def check_share(name, found, count, recorded) -> None:
+    share = len(found) / max(count, len(recorded["scores"]))
+    print(f"{name}: {len(found)} of {len(recorded['scores'])} official, {count} ours: {share:.1%}")
+    assert share >= MIN_MATCHED
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request, golden):
+    """A golden, its recipe, the filled network and the official input."""
+    chosen = golden(request.param)
+    recipe = find_recipe(request.param.removesuffix("_smooth"))
+    model = recipe.build()
+    match_state_dict(model, {k: torch.from_numpy(v) for k, v in chosen.weights().items()})
+    return chosen, recipe, model, official_input(chosen)
+
+
+def test_eager(case) -> None:
+    chosen, _, model, inputs = case
+    got = {"input": inputs["image"]}
+    hooks = record(model, _STAGES[chosen.folder.name.split("_")[0]], got)
+    boxes, scores, labels, valid, masks, *_ = (x[0] for x in run_eager_outputs(model, inputs))
+    for hook in hooks:
+        hook.remove()
+    assert set(got) <= set(chosen.probes)
+    assert len(got) >= 19
+    for probe, value in got.items():
+        largest, rms = chosen.errors(probe, value)
+        print(f"{chosen.folder.name} {probe}: max {largest:.2e} std, rms {rms:.2e} std")
+        assert largest <= MAX_ERROR_STD, probe
+        assert rms <= RMS_ERROR_STD, probe
+    recorded = chosen.recorded
+    scale = np.float32([500, 375] * 2) / inputs["image_size"][0, [1, 0, 1, 0]]
+    found = pairs(boxes[valid] * scale, scores[valid], labels[valid], recorded)
+    check_share(f"{chosen.folder.name} eager", found, int(valid.sum()), recorded)
+    if "mask_probs28" in recorded.files:
+        ours, theirs = zip(*[pair for pair in found if pair[1] < 40], strict=True)
+        error = masks[list(ours)] - recorded["mask_probs28"][list(theirs)].astype(np.float32)
+        assert np.abs(error).max() < 0.02
+
+
+def test_onnx(case) -> None:
+    chosen, recipe, model, inputs = case
+    graph = to_onnx(model, recipe)
+    got = run_graph_outputs(graph, inputs)
+    compared = compare_outputs(got, dict(zip(got, run_eager_outputs(model, inputs), strict=True)))
+    print(f"{chosen.folder.name} ONNX Runtime against eager: {compared}")
+    assert compared.is_close
+    twice = {name: np.concatenate([x, x]) for name, x in inputs.items()}
+    for name, value in run_graph_outputs(graph, twice).items():
+        np.testing.assert_allclose(value[1:], got[name], rtol=1e-4, atol=1e-2, err_msg=name)
+
+
+def test_served(case, serve, tmp_path) -> None:
+    chosen, recipe, model, _ = case
+    checkpoint = tmp_path / "official.pth"
+    torch.save({"model": model.state_dict()}, checkpoint)
+    repository = tmp_path / "models"
+    export_checkpoint(recipe, checkpoint, Destination(repository, "m"))
+    server = serve("--model-repository", repository).wait_started()
+    with Client(server.grpc, timeout_s=600) as client:
+        regions = client.segment(chosen.folder.parent / "images" / "public.png", "m").regions
+    recorded = chosen.recorded
+    found = pairs(
+        np.array([region.box for region in regions]),
+        np.array([region.score for region in regions]),
+        np.array([region.label_id for region in regions]),
+        recorded,
+    )
+    check_share(f"{chosen.folder.name} served", found, len(regions), recorded)
+    texts = json.loads(bytes(recorded["masks_rle"]))
+    official = dict(zip(recorded["masks_rle_det"].tolist(), texts, strict=True))
+    overlaps = []
+    for ours, theirs in found:
+        area = int(recorded["mask_area"][theirs])
+        assert abs(regions[ours].area - area) <= max(20, 0.01 * area)
+        if theirs in official and area > SMALL_MASK_PX:
+            other = Rle(*official[theirs]["size"], official[theirs]["counts"].encode())
+            overlaps.append(iou(rle.decode(regions[ours].mask), rle.decode(other)))
+    print(f"{chosen.folder.name} served: mask IoU at least {min(overlaps):.4f} of {len(overlaps)}")
+    assert min(overlaps) >= MIN_IOU
