@@ -123,13 +123,30 @@ def test_a_detection_too_many_counts() -> None:
     assert compare_outputs(got, expected).matched == 6 / 7
 
 
-@pytest.mark.parametrize("name", ["boxes", "prototypes"])
-def test_a_column_and_a_map_that_are_off(name: str) -> None:
+def test_a_row_whose_box_is_off_has_no_partner() -> None:
     expected, got = detections(), detections()
-    got[name][0] += 0.1
+    got["boxes"][0, 1] += 0.1
+    got["boxes"][0, 2] += 1e-3
+    compared = compare_outputs(got, expected)
+    assert compared.matched == 5 / 6
+    assert 1e-4 < compared.row_error < 1e-2
+
+
+def test_a_map_that_is_off() -> None:
+    expected, got = detections(), detections()
+    got["prototypes"][0] += 0.1
     compared = compare_outputs(got, expected)
     assert compared.matched == 1
     assert compared.max_error_std > 0.1
+
+
+def test_one_detection_alone_is_compared() -> None:
+    expected, got = detections(), detections()
+    for side in (expected, got):
+        side["valid"][:] = False
+        side["valid"][0, 0] = True
+    got["scores"][0, 0] += 1e-5
+    assert compare_outputs(got, expected).is_close
 
 
 def test_no_detections_are_equal() -> None:

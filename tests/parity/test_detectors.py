@@ -24,8 +24,8 @@ from segserve.export.compare import (  # noqa: E402  same
     run_eager_outputs,
     run_graph_outputs,
 )
-from segserve.export.run import Destination, export_checkpoint  # noqa: E402  same
 from segserve.export.to_onnx import to_onnx  # noqa: E402  same
+from segserve.export.write import write_model  # noqa: E402  same
 from segserve.ops import rle  # noqa: E402  same
 
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(1800)]
@@ -35,6 +35,8 @@ NAMES = (
     "torchvision_maskrcnn_resnet50_fpn_smooth",
     "torchvision_maskrcnn_resnet50_fpn_v2",
     "d2_mask_rcnn_R50_FPN_3x",
+    "d2_pointrend_rcnn_R50_FPN_3x",
+    "d2_panoptic_fpn_R50_3x",
 )
 MIN_MATCHED = 0.97
 MIN_IOU = 0.99
@@ -163,9 +165,14 @@ def test_eager(case) -> None:
         assert np.abs(error).max() < 0.02
 
 
-def test_onnx(case) -> None:
-    chosen, recipe, model, inputs = case
-    graph = to_onnx(model, recipe)
+@pytest.fixture(scope="module")
+def graph(case) -> bytes:
+    _, recipe, model, _ = case
+    return to_onnx(model, recipe)
+
+
+def test_onnx(case, graph) -> None:
+    chosen, _, model, inputs = case
     got = run_graph_outputs(graph, inputs)
     compared = compare_outputs(got, dict(zip(got, run_eager_outputs(model, inputs), strict=True)))
     print(f"{chosen.folder.name} ONNX Runtime against eager: {compared}")
@@ -175,12 +182,10 @@ def test_onnx(case) -> None:
         np.testing.assert_allclose(value[1:], got[name], rtol=1e-4, atol=1e-2, err_msg=name)
 
 
-def test_served(case, serve, tmp_path) -> None:
-    chosen, recipe, model, _ = case
-    checkpoint = tmp_path / "official.pth"
-    torch.save({"model": model.state_dict()}, checkpoint)
+def test_served(case, graph, serve, tmp_path) -> None:
+    chosen, recipe, _, _ = case
     repository = tmp_path / "models"
-    export_checkpoint(recipe, checkpoint, Destination(repository, "m"))
+    write_model(repository, "m", graph, recipe.config())
     server = serve("--model-repository", repository).wait_started()
     with Client(server.grpc, timeout_s=600) as client:
         regions = client.segment(chosen.folder.parent / "images" / "public.png", "m").regions

@@ -17,6 +17,7 @@ from segserve.core.tensor import Array, Tensors
 MAX_ERROR_STD = 1e-2
 RMS_ERROR_STD = 1e-3
 MAX_SCORE_ERROR = 2e-3
+MAX_ROW_ERROR = 2e-2
 MIN_MATCHED = 0.97
 _PICTURE_RANK = 4
 _ROW_COLUMNS = ("scores", "labels")
@@ -30,18 +31,21 @@ class Comparison:
     Parameters
     ----------
     max_error_std, rms_error_std : float
-        Largest and root-mean-square difference, in standard deviations of the reference; of a
-        detector's rows, those that have a partner count.
+        Largest and root-mean-square difference of what is compared by position, in standard
+        deviations of the reference.
     label_agreement : float
         Share of positions whose largest channel is the same; 0 to 1.
     matched : float
-        Share of a detector's rows that have a partner; 0 to 1.
+        Share of a detector's rows that have a partner which is near in every column; 0 to 1.
+    row_error : float
+        Largest root-mean-square difference of such a pair, over that of the whole column.
     """
 
     max_error_std: float
     rms_error_std: float
     label_agreement: float
     matched: float = 1.0
+    row_error: float = 0.0
 
     @property
     def is_close(self) -> bool:
@@ -123,24 +127,27 @@ def _distance(
 
 def _compare_rows(got: Tensors, expected: Tensors) -> Comparison:
     images = range(len(expected["scores"]))
-    pairs = [partners(got, expected, image) for image in images]
     rows = max(
         sum(len(_valid_rows(outputs, image)) for image in images) for outputs in (got, expected)
     )
-    matched = sum(len(ours) for ours, _ in pairs) / rows if rows else 1.0
-    worst = Comparison(0.0, 0.0, 1.0, matched)
+    found = [_row_errors(got, expected, image) for image in images]
+    errors = np.concatenate([*found, np.zeros(0)])
+    near = errors[errors <= MAX_ROW_ERROR]
+    worst = float(near.max()) if len(near) else 0.0
+    return Comparison(0.0, 0.0, 1.0, len(near) / rows if rows else 1.0, worst)
+
+
+def _row_errors(got: Tensors, expected: Tensors, image: int) -> npt.NDArray[np.float64]:
+    """Give for each pair the worst of its columns' errors, relative to the column's size."""
+    ours, theirs = partners(got, expected, image)
+    worst = np.zeros(len(ours))
     for name in expected:
-        if name in ("labels", _VALID) or not rows:
+        if name in ("labels", _VALID) or not len(ours):
             continue
-        ours = np.concatenate(
-            [got[name][i, pair[0]] for i, pair in zip(images, pairs, strict=True)]
-        )
-        theirs = np.concatenate(
-            [expected[name][i, pair[1]] for i, pair in zip(images, pairs, strict=True)]
-        )
-        if len(theirs):
-            column = compare_arrays(ours.reshape(len(ours), -1), theirs.reshape(len(theirs), -1))
-            worst = _worse(worst, column)
+        reference = expected[name][image][theirs].reshape(len(theirs), -1).astype(np.float64)
+        error = got[name][image][ours].reshape(len(ours), -1) - reference
+        size = max(float(np.sqrt(np.mean(reference**2))) if reference.size else 0.0, 1e-12)
+        worst = np.maximum(worst, np.sqrt(np.mean(error**2, axis=1)) / size)
     return worst
 
 
@@ -150,6 +157,7 @@ def _worse(a: Comparison, b: Comparison) -> Comparison:
         max(a.rms_error_std, b.rms_error_std),
         min(a.label_agreement, b.label_agreement),
         min(a.matched, b.matched),
+        max(a.row_error, b.row_error),
     )
 
 
