@@ -6,9 +6,14 @@ from difflib import get_close_matches
 
 from segserve.core.errors import NotFound
 from segserve.export.recipe import Recipe
-from segserve.export.recipes import deeplabv3plus, mask_rcnn
+from segserve.export.recipes import deeplabv3plus, mask_rcnn, polarmask, solo
 
-RECIPES: tuple[Recipe, ...] = (*deeplabv3plus.RECIPES, *mask_rcnn.RECIPES)
+RECIPES: tuple[Recipe, ...] = (
+    *deeplabv3plus.RECIPES,
+    *mask_rcnn.RECIPES,
+    *polarmask.RECIPES,
+    *solo.RECIPES,
+)
 
 
 def find_recipe(name: str) -> Recipe:
