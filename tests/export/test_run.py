@@ -5,8 +5,10 @@ pytest.importorskip("onnxscript")
 
 from segserve.core.errors import AlreadyExists, InvalidInput  # noqa: E402  after the skip
 from segserve.export.catalogue import find_recipe  # noqa: E402  same
+from segserve.export.compare import Comparison  # noqa: E402  same
 from segserve.export.config_text import TORCHSCRIPT  # noqa: E402  same
-from segserve.export.run import Destination, export_checkpoint  # noqa: E402  same
+from segserve.export.recipe import ExportConfig  # noqa: E402  same
+from segserve.export.run import Destination, export_checkpoint, is_accepted  # noqa: E402  same
 
 DEMO = find_recipe("deeplabv3plus_demo")
 
@@ -46,3 +48,14 @@ def test_as_torchscript(slim, slim_checkpoint, tmp_path) -> None:
     assert done.graph_bytes == (done.path / "1" / "model.pt").stat().st_size
     assert done.comparison.max_error_std < 1e-4
     assert [step.split()[0] for step in steps] == ["reading", "compiling", "comparing"]
+
+
+def test_only_recipes_that_say_so_are_judged_by_their_labels() -> None:
+    strict = ExportConfig((), (), 1)
+    by_labels = ExportConfig((), (), 1, min_label_agreement=0.99)
+    near, far = Comparison(1e-3, 1e-4, 0.9), Comparison(0.5, 1e-2, 0.995)
+    assert is_accepted(near, strict)
+    assert is_accepted(near, by_labels)
+    assert not is_accepted(far, strict)
+    assert is_accepted(far, by_labels)
+    assert not is_accepted(Comparison(0.5, 1e-2, 0.98), by_labels)

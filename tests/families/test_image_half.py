@@ -191,6 +191,13 @@ def test_padding_to_a_multiple_and_the_size_beside_it(photo) -> None:
     assert out["image"][:, :51, :90].std() > 0.1
 
 
+def test_sizes_that_the_model_does_not_take_are_refused_before_decoding(photo) -> None:
+    images = half(resize="shortest_side:64", required_multiple="32x64")
+    assert images.plan(photo(40, 80)).bucket == (64, 128)
+    with pytest.raises(InvalidInput, match=r"60x40 image.* 96x64, .*multiples of 64x32"):
+        images.plan(photo(40, 60))
+
+
 @pytest.mark.parametrize(("kind", "policy"), [("opencv", {}), ("torch", {}), ("torch", PAD)])
 def test_the_interpolation_that_was_asked_for(photo, kind: str, policy) -> None:
     cv2 = pytest.importorskip("cv2")

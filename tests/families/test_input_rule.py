@@ -112,6 +112,7 @@ def test_one_scale_is_its_reciprocal() -> None:
         ({"interpolation": "open_cv_bilinear"}, "did you mean 'opencv_bilinear'"),
         ({"normalise_first": "yes"}, "'normalise_first': got 'yes'"),
         ({"normalise_first": "true"}, "only torch_bilinear"),
+        ({"required_multiple": "512"}, "'required_multiple': got '512', expected HxW"),
         ({"size_multiple": "0"}, "'size_multiple': got '0'"),
         (
             {"size_multiple": "32", "shape_policy": "pad", "buckets": "64x65"},

@@ -27,6 +27,9 @@ class ExportConfig:
         The keys that the model's family reads, in the order in which they are written.
     labels : tuple of str
         Line n of ``labels.txt`` is label_id n.
+    min_label_agreement : float, optional
+        For semantic networks that magnify rounding (very deep, or choosing positions by rank): the
+        graph is also accepted when this share of positions keeps its largest channel.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -34,6 +37,7 @@ class ExportConfig:
     max_batch_size: int
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     labels: tuple[str, ...] = ()
+    min_label_agreement: float | None = None
 
 
 @dataclass(frozen=True)

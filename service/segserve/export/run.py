@@ -12,7 +12,7 @@ from segserve.core.errors import BackendFailed
 from segserve.export.checkpoint import load_checkpoint, match_state_dict
 from segserve.export.compare import Comparison, compare, noise_like
 from segserve.export.config_text import ONNX, TORCHSCRIPT
-from segserve.export.recipe import Recipe
+from segserve.export.recipe import ExportConfig, Recipe
 from segserve.export.to_onnx import to_onnx
 from segserve.export.to_torchscript import compare_torchscript, to_torchscript
 from segserve.export.write import check_free, check_name, write_model
@@ -91,7 +91,7 @@ def export_checkpoint(
     model = recipe.build()
     match_state_dict(model, state)
     graph, comparison = _exported(model, recipe, destination.backend, progress)
-    if not comparison.is_close:
+    if not is_accepted(comparison, recipe.config()):
         raise BackendFailed(f"the graph does not compute what the network does: {comparison}")
     path = write_model(
         destination.repository,
@@ -102,6 +102,14 @@ def export_checkpoint(
         backend=destination.backend,
     )
     return Exported(path, len(graph), comparison)
+
+
+def is_accepted(comparison: Comparison, config: ExportConfig) -> bool:
+    """Whether a graph so far from its network may be written."""
+    if comparison.is_close:
+        return True
+    least = config.min_label_agreement
+    return least is not None and comparison.label_agreement >= least
 
 
 def _exported(

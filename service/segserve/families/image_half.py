@@ -102,6 +102,7 @@ class ImageHalf:
                 source = self._raw_size(pixels)
         rule = self.rule
         target = target_size(rule.resize, source)
+        self._check_target(source, target)
         placement = place(rule.shape_policy, rule.buckets, target, rule.size_multiple)
         height, width = placement.network
         if not self._fits(placement.network):
@@ -124,6 +125,15 @@ class ImageHalf:
             padding_ratio=placement.padding_ratio,
             context=ImageContext(placement, header),
         )
+
+    def _check_target(self, source: Size, target: Size) -> None:
+        height, width = self.rule.required_multiple
+        if target[0] % height or target[1] % width:
+            raise InvalidInput(
+                f"this {source[1]}x{source[0]} image would be resized to {target[1]}x{target[0]}, "
+                f"but the model takes multiples of {width}x{height} (width x height) alone: send "
+                f"another aspect ratio, or set the config's resize to stretch:HxW"
+            )
 
     def _shapes(self, network: Size) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {self.spec.name: (_CHANNELS, *network)}
@@ -190,6 +200,27 @@ class ImageHalf:
                 resize_normalise_torch(
                     pixels, out, rule.normalisation, content, normalise_first=first
                 )
+
+    def pixels(self, image: Image, plan: Plan, size: Size) -> Array:
+        """Decode at full size and, where that is another one, resize.
+
+        Returns
+        -------
+        pixels : uint8 [H, W, 3]
+            RGB, upright, of the given (height, width).
+
+        Raises
+        ------
+        InvalidInput
+            When the image is broken.
+        """
+        match image:
+            case RawImage(pixels):
+                whole = pixels
+            case EncodedImage(data):
+                header = context_of(plan).header
+                whole = decode(data, max_pixels=self.max_pixels, header=header)
+        return whole if whole.shape[:2] == size else resize_pillow(whole, size)
 
     def _pixels(self, image: Image, context: ImageContext, content: Size) -> Array:
         match image:

@@ -40,6 +40,7 @@ KEYS = (
     "interpolation",
     "normalise_first",
     "size_multiple",
+    "required_multiple",
     "shape_policy",
     "buckets",
     "max_exact_buckets",
@@ -55,6 +56,15 @@ KEYS = (
     "ignore_ids",
     "thing_ids",
     "palette",
+    "refine",
+    "crf_max_ms",
+    "crf_mode",
+    "crf_iterations",
+    "crf_gaussian_sxy",
+    "crf_gaussian_compat",
+    "crf_bilateral_sxy",
+    "crf_bilateral_srgb",
+    "crf_bilateral_compat",
     "score_threshold",
     "mask_rule",
     "mask_paste",
@@ -62,6 +72,7 @@ KEYS = (
     "segmenter",
     "max_side",
     "budget_ms",
+    "implementation",
 )
 """Every parameter that families read."""
 
@@ -98,6 +109,8 @@ class InputRule:
         With TORCH: the resize sees normalised values (torchvision's detectors), else grey levels.
     size_multiple : int
         The network's sides are multiples of this; the rest is padding, right and below.
+    required_multiple : (height, width)
+        Pictures whose resized sides are no multiples of these are refused.
     tells_source_size : bool
         The input that takes the picture's size is told the source's, not that after resizing.
     shape_policy : ShapePolicy
@@ -114,6 +127,7 @@ class InputRule:
     interpolation: Interpolation = Interpolation.PILLOW
     normalise_first: bool = False
     size_multiple: int = 1
+    required_multiple: Size = (1, 1)
     tells_source_size: bool = False
     shape_policy: ShapePolicy = ShapePolicy.EXACT
     buckets: tuple[Size, ...] = ()
@@ -162,6 +176,7 @@ def parse_input_rule(parameters: Mapping[str, str]) -> InputRule:
         interpolation=interpolation,
         normalise_first=_normalise_first(reader, interpolation),
         size_multiple=multiple,
+        required_multiple=reader.read("required_multiple", size, "HxW, e.g. 512x1024", (1, 1)),
         tells_source_size=reader.choice("image_size_of", _SIZES, _SIZES[0]) == _SIZES[1],
         shape_policy=policy,
         buckets=_buckets(reader, policy, multiple),
