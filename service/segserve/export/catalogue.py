@@ -6,13 +6,22 @@ from difflib import get_close_matches
 
 from segserve.core.errors import NotFound
 from segserve.export.recipe import Recipe
-from segserve.export.recipes import deeplabv3plus, mask_rcnn, polarmask, solo
+from segserve.export.recipes import (
+    deeplabv3plus,
+    detectron2_semantic,
+    mask_rcnn,
+    polarmask,
+    solo,
+    torchvision_semantic,
+)
 
 RECIPES: tuple[Recipe, ...] = (
     *deeplabv3plus.RECIPES,
+    *detectron2_semantic.RECIPES,
     *mask_rcnn.RECIPES,
     *polarmask.RECIPES,
     *solo.RECIPES,
+    *torchvision_semantic.RECIPES,
 )
 
 
