@@ -16,7 +16,9 @@ from segserve.families.image_half import ImageHalf
 from segserve.families.input_rule import check_keys, parse_input_rule, parse_palette
 from segserve.families.instance import COLUMNS, VALID, InstanceFamily, InstanceRule
 from segserve.families.mask_rule import MaskRule
-from segserve.families.parameter_values import ParameterReader, nearest, number, refuse
+from segserve.families.panoptic import PanopticFamily, PanopticRule
+from segserve.families.parameter_values import ParameterReader, nearest, number, refuse, whole
+from segserve.families.refinement import Refinement, parse_refinement
 from segserve.families.semantic import OutputGrid, SemanticFamily, SemanticRule
 from segserve.ops.image_header import DEFAULT_MAX_PIXELS
 
@@ -151,6 +153,7 @@ def _semantic(parts: _Parts) -> Family:
             ignore_ids=_label_ids(parts, "ignore_ids", count),
             thing_ids=_label_ids(parts, "thing_ids", count),
             palette=parse_palette(parts.parameters),
+            refinement=parse_refinement(parts.parameters, Refinement()),
         ),
     )
 
@@ -199,7 +202,7 @@ def _fraction(text: str) -> float | None:
     return value if value is not None and 0 <= value <= 1 else None
 
 
-def _instance(parts: _Parts) -> Family:
+def _instance(parts: _Parts) -> InstanceFamily:
     reader = ParameterReader(parts.parameters)
     rule = _MASK_RULES[reader.choice("mask_rule", tuple(_MASK_RULES), "box")](reader)
     names = {spec.name for spec in parts.outputs}
@@ -221,6 +224,20 @@ def _instance(parts: _Parts) -> Family:
     )
 
 
+def _panoptic(parts: _Parts) -> Family:
+    spec = _logits_spec(parts)
+    expected = "a whole number: how many labels are things"
+    offset = ParameterReader(parts.parameters).read("stuff_offset", whole, expected, 1)
+    classes = spec.dims[0]
+    if parts.labels and classes > 0 and len(parts.labels) != offset + classes:
+        raise LoadFailed(
+            f"labels.txt has {len(parts.labels)} lines, but 'stuff_offset' is {offset} and output "
+            f"'{spec.name}' has {classes} classes: write a line for each thing, then for each class"
+        )
+    rule = PanopticRule(spec.name, offset, palette=parse_palette(parts.parameters))
+    return PanopticFamily(_instance(parts), rule)
+
+
 def _box_masks(reader: ParameterReader) -> MaskRule:
     paste = reader.choice("mask_paste", [p.value for p in Paste], Paste.DETECTRON2.value)
     return BoxMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5), Paste(paste))
@@ -236,4 +253,8 @@ _MASK_RULES: dict[str, Callable[[ParameterReader], MaskRule]] = {
     "full": _full_masks,
     "contour": lambda _: ContourMasks(),
 }
-_BUILDERS: dict[str, Callable[[_Parts], Family]] = {"semantic": _semantic, "instance": _instance}
+_BUILDERS: dict[str, Callable[[_Parts], Family]] = {
+    "semantic": _semantic,
+    "instance": _instance,
+    "panoptic": _panoptic,
+}

@@ -66,6 +66,7 @@ KEYS = (
     "crf_bilateral_srgb",
     "crf_bilateral_compat",
     "score_threshold",
+    "stuff_offset",
     "mask_rule",
     "mask_paste",
     "mask_threshold",
