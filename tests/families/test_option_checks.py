@@ -29,6 +29,16 @@ def test_bad_options_are_named(options: SegmentOptions, names: str) -> None:
         check_options(options, 4)
 
 
-def test_refinement_is_not_there_yet() -> None:
-    with pytest.raises(Unsupported, match="dense_crf"):
+def test_models_without_logits_cannot_be_refined() -> None:
+    with pytest.raises(Unsupported, match="refine=dense_crf is for semantic models"):
         check_options(SegmentOptions(refine=Refine.DENSE_CRF), 4)
+
+
+def test_only_known_parameters_of_a_refinement_pass() -> None:
+    names = ("crf_mode", "crf_max_ms")
+    check_options(SegmentOptions(parameters={"crf_mode": "fast"}), 4, refine_parameters=names)
+    check_options(SegmentOptions(refine=Refine.DENSE_CRF), 4, refine_parameters=names)
+    with pytest.raises(InvalidInput, match="takes crf_mode, crf_max_ms: leave out clusters"):
+        check_options(SegmentOptions(parameters={"clusters": "3"}), 4, refine_parameters=names)
+    with pytest.raises(InvalidInput, match="takes no parameters: leave out crf_mode"):
+        check_options(SegmentOptions(parameters={"crf_mode": "fast"}), 4)

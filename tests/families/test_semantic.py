@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segserve.core.errors import BackendFailed, InvalidInput, Unsupported
+from segserve.core.errors import BackendFailed, Cancelled, InvalidInput
 from segserve.core.label_map import LabelMap
+from segserve.core.messages import RawImage
 from segserve.core.options import (
     DEFAULT_OPTIONS,
     MaskFormat,
@@ -184,8 +185,46 @@ def test_options_that_do_not_apply(semantic, photo) -> None:
         semantic().plan(photo(), SegmentOptions(score_threshold=0.5))
     with pytest.raises(InvalidInput, match=r"label_ids must be in 0\.\.3, got 4"):
         semantic().plan(photo(), SegmentOptions(label_ids=(4,)))
-    with pytest.raises(Unsupported, match="dense_crf"):
-        semantic().plan(photo(), SegmentOptions(refine=Refine.DENSE_CRF))
+    chosen = SegmentOptions(refine=Refine.DENSE_CRF, output_size=OutputSize.STRIDE)
+    with pytest.raises(InvalidInput, match="leave out output_size=stride"):
+        semantic().plan(photo(), chosen)
+
+
+def test_a_refined_map_follows_the_picture(semantic) -> None:
+    pixels = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+    pixels[:, 31:] = 200
+    step = np.full((10, 15), 0.4)
+    step[:, 8:] = -0.4  # the network's border lies 3 pixels beside the picture's
+    logits = np.stack([step, -step, step - 9, step - 9]).astype(np.float32)
+    family, options = semantic(), SegmentOptions(refine=Refine.DENSE_CRF)
+    plan = family.plan(RawImage(pixels), options)
+    assert plan.decoded_bytes > family.plan(RawImage(pixels), DEFAULT_OPTIONS).decoded_bytes
+    findings = family.refine(
+        RawImage(pixels), {"logits": logits}, plan, options, stop=lambda: False
+    )
+    assert findings.refined is True
+    areas = {s.label_id: s.area for s in findings.label_map.segments}
+    assert areas == {0: 31 * HEIGHT, 1: 29 * HEIGHT}
+    unrefined = family.postprocess({"logits": logits}, plan, options)
+    assert {s.label_id: s.area for s in unrefined.label_map.segments} != areas
+    assert unrefined.refined is None
+
+
+def test_a_refinement_is_stopped(semantic, photo, quarters) -> None:
+    options = SegmentOptions(refine=Refine.DENSE_CRF)
+    plan = semantic().plan(photo(HEIGHT, WIDTH), options)
+    with pytest.raises(Cancelled):
+        semantic().refine(
+            photo(HEIGHT, WIDTH), {"logits": quarters}, plan, options, stop=lambda: True
+        )
+
+
+def test_logits_that_cannot_be_refined_are_the_models_fault(semantic, photo) -> None:
+    options = SegmentOptions(refine=Refine.DENSE_CRF)
+    plan = semantic().plan(photo(), options)
+    logits = np.full((4, 10, 15), np.nan, np.float32)
+    with pytest.raises(BackendFailed, match="cannot be refined"):
+        semantic().refine(photo(), {"logits": logits}, plan, options, stop=lambda: False)
 
 
 def test_one_pixel(semantic, photo) -> None:

@@ -62,3 +62,21 @@ def test_gauges_are_read_at_scrape_and_tags_become_labels():
     values, text = samples(metrics)
     assert values["segserve_x", (("model", "m"),)] == 5
     assert r'_team="a\"b"' in text
+
+
+def test_refinements_and_those_that_were_skipped():
+    metrics = Metrics()
+    model = metrics.model("m", "1", {})
+    model.refined(0.002, 0.030)
+    model.refine_skipped("full")
+    model.refine_skipped("full")
+    values, _ = samples(metrics)
+    labels = (("model", "m"), ("version", "1"))
+    assert values["segserve_refine_duration_histogram_us_sum", labels] == 30_000
+    assert values["segserve_refine_queue_duration_histogram_us_sum", labels] == 2_000
+    skipped = "segserve_refine_skips_total"
+    by_reason = {
+        reason: values[skipped, tuple(sorted((*labels, ("reason", reason))))]
+        for reason in ("full", "budget")
+    }
+    assert by_reason == {"full": 2, "budget": 0}

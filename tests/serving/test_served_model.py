@@ -7,6 +7,7 @@ import pytest
 
 from segserve.core.errors import InvalidInput, NotReady
 from segserve.core.messages import EncodedImage, ModelRef, RawImage, SegmentRequest
+from segserve.core.options import Refine, SegmentOptions
 from segserve.observability.tracing import Stamps
 
 
@@ -47,3 +48,18 @@ async def test_a_closed_version_refuses(open_house, repository, writers):
     await served.parts.batcher.close(NotReady("gone"))
     with pytest.raises(NotReady, match="gone"):
         await jobs[1].start(Stamps())
+
+
+@pytest.mark.parametrize(("max_ms", "refined"), [("5000", True), ("0.001", False)])
+async def test_a_refinement_keeps_its_budget_or_is_flagged(
+    open_house, repository, writers, max_ms, refined
+):
+    writers.bright(repository)
+    served = (await open_house()).registry.get(ModelRef("bright"))
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:, 8:] = 255
+    options = SegmentOptions(refine=Refine.DENSE_CRF, parameters={"crf_max_ms": max_ms})
+    request = SegmentRequest(ModelRef("bright"), RawImage(pixels), options)
+    answer = await served.segment_job(request).start(Stamps())
+    assert answer.refined is refined
+    assert [(s.label_id, s.area) for s in answer.label_map.segments] == [(0, 128), (1, 128)]

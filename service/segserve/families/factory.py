@@ -19,6 +19,7 @@ from segserve.families.mask_rule import MaskRule
 from segserve.families.panoptic import PanopticFamily, PanopticRule
 from segserve.families.parameter_values import ParameterReader, nearest, number, refuse, whole
 from segserve.families.refinement import Refinement, parse_refinement
+from segserve.families.refinement import Refinement, parse_refinement
 from segserve.families.semantic import OutputGrid, SemanticFamily, SemanticRule
 from segserve.ops.image_header import DEFAULT_MAX_PIXELS
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from segserve.core.errors import InvalidInput, Unsupported
 from segserve.core.options import Refine, SegmentOptions
 
 
 def check_options(
-    options: SegmentOptions, label_count: int | None, *, takes_parameters: bool = False
+    options: SegmentOptions,
+    label_count: int | None,
+    *,
+    takes_parameters: bool = False,
+    refine_parameters: Collection[str] = (),
 ) -> None:
     """Refuse options that no family can follow.
 
@@ -18,21 +24,23 @@ def check_options(
         Labels of the model; None when nobody has said.
     takes_parameters : bool
         The model looks at ``options.parameters`` and ``options.prompts`` itself.
+    refine_parameters : collection of str
+        Names of parameters of the refinement; none where the model cannot be refined.
 
     Raises
     ------
     InvalidInput
         On a value out of range.
     Unsupported
-        When refinement is asked for, or prompts of a model that takes none.
+        When refinement or prompts are given to a model that takes none.
     """
-    if options.refine is Refine.DENSE_CRF:
+    if options.refine is Refine.DENSE_CRF and not refine_parameters:
         raise Unsupported(
-            "refine=dense_crf is not offered by this version of the server: leave refine out, or "
-            "send refine=none"
+            "refine=dense_crf is for semantic models with logits: leave refine out, or send "
+            "refine=none"
         )
     if not takes_parameters:
-        _refuse_hints(options)
+        _refuse_hints(options, refine_parameters)
     score = options.score_threshold
     if score is not None and not 0 <= score <= 1:
         raise InvalidInput(f"score_threshold must be in [0, 1], got {score}")
@@ -46,9 +54,9 @@ def check_options(
             raise InvalidInput(f"label_ids must be in 0..{last}, got {label_id}")
 
 
-def _refuse_hints(options: SegmentOptions) -> None:
+def _refuse_hints(options: SegmentOptions, known: Collection[str]) -> None:
     if options.prompts:
         raise Unsupported("this model takes no prompts: leave them out")
-    if options.parameters:
-        names = ", ".join(sorted(options.parameters))
-        raise InvalidInput(f"this model takes no parameters: leave out {names}")
+    if unknown := sorted(options.parameters.keys() - set(known)):
+        takes = f"takes {', '.join(known)}" if known else "takes no parameters"
+        raise InvalidInput(f"this model {takes}: leave out {', '.join(unknown)}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
@@ -16,12 +16,19 @@ from segserve.core.tensor import Array, Tensors
 from segserve.families.family import Findings, Plan
 from segserve.families.image_half import ImageHalf, context_of
 from segserve.families.option_checks import check_options
+from segserve.families.refinement import (
+    BYTES_PER_PIXEL,
+    REQUEST_KEYS,
+    Refinement,
+    refined_labels,
+)
 from segserve.ops.argmax import LabelArray, NetworkGrid, argmax, upsample_argmax, valid_count
 from segserve.ops.argmax_two_step import upsample_argmax_two_step
 from segserve.ops.png import Palette, encode_label_png
 from segserve.ops.rle import LabelRuns, encode_labels, find_runs
 
 _RANK = 3
+_OPTIONS = ("mask_format", "top_k", "min_area_px", "label_ids", "output_size", "refine")
 
 
 class OutputGrid(Enum):
@@ -53,6 +60,7 @@ class SemanticRule:
         Never reported; reported as countable objects.
     palette : Palette
         Colours of the label map as PNG.
+    refinement : Refinement
     """
 
     logits_output: str
@@ -64,6 +72,7 @@ class SemanticRule:
     ignore_ids: frozenset[int] = frozenset()
     thing_ids: frozenset[int] = frozenset()
     palette: Palette = ()
+    refinement: Refinement = field(default_factory=Refinement)
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,11 @@ class SemanticFamily:
         """Network sizes (height, width) to run before the model is ready."""
         return self.images.rule.warm_shapes
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters that a request may set: those of the refinement."""
+        return REQUEST_KEYS
+
     def plan(self, image: Image, options: SegmentOptions) -> Plan:
         """Read the header and check the options.
 
@@ -91,13 +105,17 @@ class SemanticFamily:
         InvalidInput, TooLarge, Unsupported
             When the image or the options cannot be served.
         """
-        check_options(options, self.rule.label_count)
+        check_options(options, self.rule.label_count, refine_parameters=REQUEST_KEYS)
         if options.score_threshold is not None:
             raise InvalidInput(
                 "score_threshold does not apply to semantic models, whose labels have no score: "
                 "leave it out, or use min_area_px"
             )
-        return self.images.plan(image)
+        plan = self.images.plan(image)
+        if self.rule.refinement.chosen(options) is None:
+            return plan
+        pixels = plan.source_height_px * plan.source_width_px
+        return replace(plan, decoded_bytes=plan.decoded_bytes + BYTES_PER_PIXEL * pixels)
 
     def preprocess(self, image: Image, plan: Plan, out: Mapping[str, Array]) -> None:
         """Decode, resize and normalise straight into `out`.
@@ -117,13 +135,58 @@ class SemanticFamily:
         BackendFailed
             When the model's logits are no float [C, h, w].
         """
+        return self._found(self._labels(self._logits(outputs), plan, options), options)
+
+    def refine_budget_s(self, options: SegmentOptions) -> float | None:
+        """Give the time a refinement may take, its waiting included; None where none is wanted."""
+        chosen = self.rule.refinement.chosen(options)
+        return None if chosen is None else chosen.max_ms / 1000
+
+    def refine(
+        self,
+        image: Image,
+        outputs: Tensors,
+        plan: Plan,
+        options: SegmentOptions,
+        *,
+        stop: Callable[[], bool],
+    ) -> Findings:
+        """Do what `postprocess` does, with labels from a dense CRF.
+
+        Raises
+        ------
+        BackendFailed
+            When the model's logits are no float [C, h, w], or not finite.
+        Cancelled
+            When `stop` says so.
+        """
+        logits = self._logits(outputs)
+        placement = context_of(plan).placement
+        chosen = self.rule.refinement.chosen(options) or self.rule.refinement
+        pixels = self.images.pixels(image, plan, self._size(plan, options))
+        try:
+            labels = refined_labels(
+                logits,
+                pixels,
+                NetworkGrid(*placement.network, *placement.content),
+                chosen.crf,
+                align_corners=self.rule.align_corners,
+                stop=stop,
+            )
+        except InvalidInput as error:
+            raise BackendFailed(f"the model's logits cannot be refined: {error.message}") from error
+        return replace(self._found(labels, options), refined=True)
+
+    def _logits(self, outputs: Tensors) -> Array:
         logits = outputs[self.rule.logits_output]
         if logits.ndim != _RANK or logits.dtype.kind != "f" or 0 in logits.shape:
             raise BackendFailed(
                 f"output '{self.rule.logits_output}' must be float logits [C, h, w], got "
                 f"{logits.dtype} {list(logits.shape)}"
             )
-        labels = self._labels(logits, plan, options)
+        return logits
+
+    def _found(self, labels: LabelArray, options: SegmentOptions) -> Findings:
         runs = find_runs(labels)
         mask_format = options.mask_format or MaskFormat.RLE
         height, width = labels.shape
@@ -197,5 +260,7 @@ class SemanticFamily:
             "mask_formats": [m.value for m in MaskFormat],
             "output_grid": rule.output_grid.value,
             "output_sizes": [o.value for o in OutputSize],
-            "options": ["mask_format", "top_k", "min_area_px", "label_ids", "output_size"],
+            "options": list(_OPTIONS),
+            "refine": "dense_crf" if rule.refinement.wanted else "none",
+            "parameters": list(REQUEST_KEYS),
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
@@ -18,6 +18,7 @@ from typing_extensions import override
 from segserve.core.messages import Timings
 
 PHASES = ("decode", "queue", "batch", "infer", "post", "encode")
+REFINE_SKIPS = ("full", "budget")
 _DURATION_US = (
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
@@ -108,6 +109,11 @@ class ModelMetrics:
         self._batch_size = metrics.batch_size.labels(model, version)
         self._padding = metrics.padding_ratio.labels(model, version)
         self._response_bytes = metrics.response_bytes.labels(model, version)
+        self._refine_queue = metrics.refine_queue.labels(model, version)
+        self._refine = metrics.refine.labels(model, version)
+        self._refine_skips = {
+            reason: metrics.refine_skips.labels(model, version, reason) for reason in REFINE_SKIPS
+        }
         metrics.load_duration.labels(model, version).set(0)
         self._load_duration = metrics.load_duration.labels(model, version)
         for name in TRITON_COUNTERS:
@@ -147,6 +153,15 @@ class ModelMetrics:
         """Note which part of an image's network input is padding, 0 to 1."""
         self._padding.observe(ratio)
 
+    def refined(self, queue_s: float, run_s: float) -> None:
+        """Note a refinement that came to its end in time."""
+        self._refine_queue.observe(queue_s * 1e6)
+        self._refine.observe(run_s * 1e6)
+
+    def refine_skipped(self, reason: str) -> None:
+        """Note an answer that stayed unrefined; `reason` is full or budget."""
+        self._refine_skips[reason].inc()
+
     def encoded(self, duration_s: float, size_bytes: int) -> None:
         """Note the building of an answer's bytes."""
         self._phases["encode"].observe(duration_s * 1e6)
@@ -184,6 +199,22 @@ class Metrics:
         )
         self.response_bytes = self._histogram(
             "segserve_response_bytes", "Size of an answer, in bytes", _BYTES
+        )
+        self.refine = self._histogram(
+            "segserve_refine_duration_histogram_us",
+            "Duration of a dense CRF, without its waiting, in microseconds",
+            _DURATION_US,
+        )
+        self.refine_queue = self._histogram(
+            "segserve_refine_queue_duration_histogram_us",
+            "Waiting for a thread that refines, in microseconds",
+            _DURATION_US,
+        )
+        self.refine_skips = Counter(
+            "segserve_refine_skips",
+            "Answers that stayed unrefined, by reason",
+            ("model", "version", "reason"),
+            registry=self.registry,
         )
         self.load_duration = Gauge(
             "nv_model_load_duration_secs",

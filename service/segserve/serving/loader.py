@@ -27,6 +27,7 @@ from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.backend_choice import inspect_model, open_backends
 from segserve.serving.limits import batch_limits
+from segserve.serving.refine_queue import RefineLimits, RefineQueue
 from segserve.serving.served_model import ServedModel, ServedParts
 from segserve.serving.statistics import ModelMeter
 from segserve.serving.warm_samples import warm
@@ -72,6 +73,7 @@ class Loader:
         self, pool: CpuPool, metrics: Metrics, *, max_image_pixels: int, auto_complete: bool
     ) -> None:
         self._pool = pool
+        self._refinements = RefineQueue(RefineLimits(threads=max(1, pool.cores // 2)))
         self._metrics = metrics
         self._max_image_pixels = max_image_pixels
         self._auto_complete = auto_complete
@@ -149,6 +151,7 @@ class Loader:
             prepared=Prepared(2 * limits.instances * batch),
             slabs=SlabAllocator(batch),
             pool=self._pool,
+            refinements=self._refinements,
             metrics=metrics,
             meter=meter,
         )

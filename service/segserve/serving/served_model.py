@@ -29,9 +29,11 @@ from segserve.scheduling.batch import stack
 from segserve.scheduling.batcher import Batcher, BatchResult, Item
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
-from segserve.serving.image_steps import finish_image, image_bytes, prepare_image
+from segserve.serving.image_steps import image_bytes, prepare_image
 from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
 from segserve.serving.job import Job
+from segserve.serving.refine_queue import RefineQueue
+from segserve.serving.refine_step import Finisher
 from segserve.serving.region_ids import region_ids
 from segserve.serving.request_checks import check_inputs, check_outputs
 from segserve.serving.statistics import ModelMeter
@@ -67,6 +69,7 @@ class ServedParts:
     prepared: Prepared
     slabs: SlabAllocator
     pool: CpuPool
+    refinements: RefineQueue
     metrics: ModelMetrics
     meter: ModelMeter
 
@@ -208,10 +211,8 @@ class ServedModel:
         digest, decode_s, result = await self._network(request, plan, stamps)
         timings = replace(_slowest([result]), decode_s=decode_s)
         stamps.batch_ended_now(timings)
-        finish = partial(finish_image, family, result.outputs, plan, request.options)
-        findings, post_s = await parts.pool.run(
-            finish, priority=Priority.POST, deadline=request.deadline
-        )
+        finisher = Finisher(family, parts.pool, parts.refinements, parts.metrics)
+        findings, post_s = await finisher.finish(request, result.outputs, plan)
         stamps.ended_now("post", post_s)
         regions = findings.regions
         if regions is not None:

@@ -1,0 +1,139 @@
+"""The threads that refine maps, apart from those that everything else runs on.
+
+A refinement takes far longer than the other work of a request, so it draws on no core token: six
+clients that want none keep their cores. What would wait too long, or does not fit, stays unrefined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from segserve.core.deadline import Deadline
+from segserve.core.errors import Cancelled
+from segserve.observability.metrics import ModelMetrics
+
+T = TypeVar("T")
+
+_MAX_WAITING = 64
+_MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class RefineLimits:
+    """What may be in the queue.
+
+    Parameters
+    ----------
+    threads : int
+        Refinements that run at a time.
+    max_waiting : int
+        Refinements that wait beside those.
+    max_bytes : int
+        Working memory of all of them together.
+    """
+
+    threads: int = 1
+    max_waiting: int = _MAX_WAITING
+    max_bytes: int = _MAX_BYTES
+
+
+@dataclass
+class _Watch:
+    """When a refinement must end, and when it began."""
+
+    deadline: Deadline
+    given_up: threading.Event = field(default_factory=threading.Event)
+    began_s: float = 0.0
+
+    def stop(self) -> bool:
+        return self.given_up.is_set() or self.deadline.passed()
+
+
+class RefineQueue:
+    """Runs refinements within their budget; used on the event loop.
+
+    Parameters
+    ----------
+    limits : RefineLimits
+    """
+
+    def __init__(self, limits: RefineLimits) -> None:
+        self._limits = limits
+        self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="segserve-refine")
+        self._count = 0
+        self._bytes = 0
+
+    @property
+    def pending(self) -> int:
+        """Refinements that wait or run."""
+        return self._count
+
+    @property
+    def bytes_in_use(self) -> int:
+        """Working memory they were counted at."""
+        return self._bytes
+
+    async def run(
+        self,
+        work: Callable[[Callable[[], bool]], T],
+        *,
+        cost_bytes: int,
+        deadline: Deadline,
+        metrics: ModelMetrics,
+    ) -> T | None:
+        """Run `work(stop)` on a thread; None when the queue is full or the deadline passes first.
+
+        The answer comes at the deadline even where `work` is slow to look at `stop`; its place in
+        the queue is given back when it has really ended.
+
+        Raises
+        ------
+        Exception
+            Whatever `work` raises but Cancelled.
+        """
+        limits = self._limits
+        if (
+            self._count >= limits.threads + limits.max_waiting
+            or self._bytes + cost_bytes > limits.max_bytes
+        ):
+            metrics.refine_skipped("full")
+            return None
+        self._count += 1
+        self._bytes += cost_bytes
+        watch, start_s = _Watch(deadline), time.perf_counter()
+        loop = asyncio.get_running_loop()
+        job = loop.run_in_executor(self._threads, _watched, work, watch)
+        job.add_done_callback(lambda done: self._ended(done, cost_bytes))
+        try:
+            async with asyncio.timeout(max(deadline.remaining_s(), 0)):
+                result = await asyncio.shield(job)
+        except (TimeoutError, Cancelled):
+            metrics.refine_skipped("budget")
+            return None
+        finally:
+            watch.given_up.set()
+        metrics.refined(watch.began_s - start_s, time.perf_counter() - watch.began_s)
+        return result
+
+    def _ended(self, job: asyncio.Future[T], cost_bytes: int) -> None:
+        self._count -= 1
+        self._bytes -= cost_bytes
+        if not job.cancelled():
+            job.exception()  # looked at, should the caller be gone
+
+    def close(self) -> None:
+        """Let what runs end; what waits ends as soon as a thread looks at it."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _watched(work: Callable[[Callable[[], bool]], T], watch: _Watch) -> T:
+    watch.began_s = time.perf_counter()
+    if watch.stop():
+        raise Cancelled("the refinement's time was over before it began")
+    return work(watch.stop)

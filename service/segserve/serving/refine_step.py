@@ -1,0 +1,80 @@
+"""The last step of an image's request: masks from the network's outputs, refined or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from segserve.core.deadline import Deadline
+from segserve.core.messages import SegmentRequest
+from segserve.core.tensor import Tensors
+from segserve.execution.cpu_pool import CpuPool, Priority
+from segserve.families.family import Family, Findings, Plan
+from segserve.families.refinement import BYTES_PER_PIXEL, Refines
+from segserve.observability.metrics import ModelMetrics
+from segserve.serving.image_steps import finish_image
+from segserve.serving.refine_queue import RefineQueue
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """Where a model's answers are finished.
+
+    Parameters
+    ----------
+    family : Family
+    pool : CpuPool
+    queue : RefineQueue
+    metrics : ModelMetrics
+    """
+
+    family: Family
+    pool: CpuPool
+    queue: RefineQueue
+    metrics: ModelMetrics
+
+    async def finish(
+        self, request: SegmentRequest, outputs: Tensors, plan: Plan
+    ) -> tuple[Findings, float]:
+        """Give what was found, and the seconds that took.
+
+        A refinement that was wanted, but did not fit or did not end in its budget, leaves the
+        unrefined map, flagged ``refined=False``.
+
+        Raises
+        ------
+        DeadlineExceeded
+            When the caller's deadline passed before the unrefined work began.
+        """
+        family, options = self.family, request.options
+        budget_s = family.refine_budget_s(options) if isinstance(family, Refines) else None
+        start_s = time.perf_counter()
+        if budget_s is not None and isinstance(family, Refines):
+            work = partial(_refine, family, request, outputs, plan)
+            found = await self.queue.run(
+                work,
+                cost_bytes=BYTES_PER_PIXEL * plan.source_height_px * plan.source_width_px,
+                deadline=Deadline.after(budget_s).sooner(request.deadline),
+                metrics=self.metrics,
+            )
+            if found is not None:
+                return found, time.perf_counter() - start_s
+        work_unrefined = partial(finish_image, family, outputs, plan, options)
+        findings, post_s = await self.pool.run(
+            work_unrefined, priority=Priority.POST, deadline=request.deadline
+        )
+        if budget_s is None:
+            return findings, post_s
+        return replace(findings, refined=False), time.perf_counter() - start_s
+
+
+def _refine(
+    family: Refines,
+    request: SegmentRequest,
+    outputs: Tensors,
+    plan: Plan,
+    stop: Callable[[], bool],
+) -> Findings:
+    return family.refine(request.image, outputs, plan, request.options, stop=stop)

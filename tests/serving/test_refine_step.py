@@ -1,0 +1,77 @@
+"""The last step: refined in time, or unrefined and flagged."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from segserve.core.deadline import Deadline
+from segserve.core.errors import DeadlineExceeded
+from segserve.core.messages import EncodedImage, ModelRef, SegmentRequest
+from segserve.execution.cpu_pool import CpuPool
+from segserve.families.family import Findings, Plan
+from segserve.observability.metrics import Metrics
+from segserve.serving.refine_queue import RefineLimits, RefineQueue
+from segserve.serving.refine_step import Finisher
+
+PLAN = Plan(4, 4, {}, (), 48, 0.0, None)
+
+
+class PlainFamily:
+    def postprocess(self, outputs, plan, options):
+        return Findings()
+
+
+class SlowFamily(PlainFamily):
+    def __init__(self, budget_s, takes_s=0.0):
+        self.budget_s = budget_s
+        self.takes_s = takes_s
+
+    def refine_budget_s(self, options):
+        return self.budget_s
+
+    def refine(self, image, outputs, plan, options, *, stop):
+        time.sleep(self.takes_s)
+        return Findings(refined=True)
+
+
+@pytest.fixture
+async def finish():
+    pool, queue = CpuPool(1), RefineQueue(RefineLimits())
+    metrics = Metrics().model("m", "1", {})
+
+    async def run(family, deadline_s=None):
+        request = SegmentRequest(
+            ModelRef("m", 1), EncodedImage(b""), deadline=Deadline.after(deadline_s)
+        )
+        findings, seconds = await Finisher(family, pool, queue, metrics).finish(request, {}, PLAN)
+        assert seconds >= 0
+        return findings.refined
+
+    yield run
+    await pool.close()
+    queue.close()
+
+
+async def test_families_that_cannot_refine_say_nothing(finish):
+    assert await finish(PlainFamily()) is None
+
+
+async def test_what_is_not_wanted_is_not_flagged(finish):
+    assert await finish(SlowFamily(None)) is None
+
+
+async def test_refined_within_the_budget(finish):
+    assert await finish(SlowFamily(5.0)) is True
+
+
+async def test_unrefined_after_the_budget(finish):
+    start_s = time.perf_counter()
+    assert await finish(SlowFamily(0.03, takes_s=0.3)) is False
+    assert time.perf_counter() - start_s < 0.25
+
+
+async def test_the_callers_deadline_counts_too(finish):
+    with pytest.raises(DeadlineExceeded):
+        await finish(SlowFamily(5.0, takes_s=0.2), deadline_s=0.03)
