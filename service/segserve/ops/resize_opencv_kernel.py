@@ -17,14 +17,16 @@ _SHARES = types.int32[::1]
 @njit()
 def _across(pixels, y, low, high, low_share, high_share, line):
     """Interpolate one source row at every column of the result, by channels, times 2048 / 16."""
+    red, green, blue = line[0], line[1], line[2]
     for x in range(low.shape[0]):
-        west = low[x]
-        east = high[x]
+        west = np.uintp(low[x])  # unsigned: no index is looked at twice for a sign
+        east = np.uintp(high[x])
         left = low_share[x]
         right = high_share[x]
-        for c in range(3):
-            total = np.int32(pixels[y, west, c]) * left + np.int32(pixels[y, east, c]) * right
-            line[c, x] = total >> 4
+        row = np.uintp(y)
+        red[x] = (pixels[row, west, 0] * left + pixels[row, east, 0] * right) >> 4
+        green[x] = (pixels[row, west, 1] * left + pixels[row, east, 1] * right) >> 4
+        blue[x] = (pixels[row, west, 2] * left + pixels[row, east, 2] * right) >> 4
 
 
 @njit()

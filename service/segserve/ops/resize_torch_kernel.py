@@ -29,18 +29,25 @@ def _fma(typingctx, a, b, c):  # noqa: ARG001  the signature numba calls
 
 
 @njit()
-def _across(pixels, y, low, high, weight, table, order, line):
-    """Interpolate one source row at every column of the result, by planes."""
+def _across(pixels, y, low, high, weight, values, channel, line):
+    """Look one channel of a source row up, and interpolate at every column of the result."""
+    row = np.uintp(y)
     for x in range(low.shape[0]):
-        west = low[x]
-        east = high[x]
+        west = np.uintp(low[x])  # unsigned: no index is looked at twice for a sign
+        east = np.uintp(high[x])
         right = weight[x]
         left = np.float32(1) - right
-        for plane in range(3):
-            c = order[plane]
-            a = table[plane, pixels[y, west, c]]
-            b = table[plane, pixels[y, east, c]]
-            line[plane, x] = _fma(a, left, np.float32(b * right))
+        a = values[pixels[row, west, channel]]
+        b = values[pixels[row, east, channel]]
+        line[x] = _fma(a, left, np.float32(b * right))
+
+
+@njit()
+def _planes_across(pixels, y, low, high, weight, table, order, lines):
+    """Do as `_across` does for every plane."""
+    for plane in range(3):
+        channel = np.uintp(order[plane])
+        _across(pixels, y, low, high, weight, table[plane], channel, lines[plane])
 
 
 @njit(
@@ -75,10 +82,10 @@ def resize(pixels, low_y, high_y, down, low_x, high_x, right, table, order, out)
                 upper, lower = lower, upper
                 in_lower = in_upper
             else:
-                _across(pixels, low_y[y], low_x, high_x, right, table, order, upper)
+                _planes_across(pixels, low_y[y], low_x, high_x, right, table, order, upper)
             in_upper = low_y[y]
         if high_y[y] != in_lower:
-            _across(pixels, high_y[y], low_x, high_x, right, table, order, lower)
+            _planes_across(pixels, high_y[y], low_x, high_x, right, table, order, lower)
             in_lower = high_y[y]
         below = down[y]
         above = np.float32(1) - below
