@@ -86,28 +86,41 @@ def _follow(marks, y, x, towards, points, n):
 
 
 @njit()
+def _mark_ends(row, left, right, ends):
+    """Set ends[x] to 1 where a pixel is set and its left or right neighbour is not."""
+    for x in range(row.shape[0]):
+        ends[x] = (row[x] != 0) & ((left[x] == 0) | (right[x] == 0))
+
+
+@njit()
 def _borders(marks, points, splits, holes):
     """Follow all borders, row by row; gives their count, or -1 when an array is too short."""
     rows, columns = marks.shape
+    ends = np.zeros((columns + 7) // 8 * 8, dtype=np.uint8)
+    words = ends.view(np.uint64)
     n = 0
     found = 0
     for y in range(1, rows - 1):
-        for x in range(1, columns - 1):
-            value = marks[y, x]
-            if value == 0:
+        row = marks[y]
+        _mark_ends(row[1 : columns - 1], row[: columns - 2], row[2:], ends[1 : columns - 1])
+        for word in range(words.shape[0]):
+            if words[word] == 0:
                 continue
-            if value == 1 and marks[y, x - 1] == 0:
-                towards = 4
-            elif value > 0 and marks[y, x + 1] == 0:
-                towards = 0
-            else:
-                continue
-            n = _follow(marks, y, x, towards, points, n)
-            if n < 0 or found + 1 >= splits.shape[0]:
-                return -1
-            holes[found] = towards == 0
-            found += 1
-            splits[found] = n
+            for x in range(8 * word, 8 * word + 8):
+                if ends[x] == 0:
+                    continue
+                if row[x] == 1 and row[x - 1] == 0:
+                    towards = 4
+                elif row[x] > 0 and row[x + 1] == 0:
+                    towards = 0
+                else:
+                    continue
+                n = _follow(marks, y, x, towards, points, n)
+                if n < 0 or found + 1 >= splits.shape[0]:
+                    return -1
+                holes[found] = towards == 0
+                found += 1
+                splits[found] = n
     return found
 
 

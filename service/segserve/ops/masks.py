@@ -31,6 +31,12 @@ def _kernel() -> Any:
     return masks_kernel
 
 
+def _sets_kernel() -> Any:
+    from segserve.ops import rle_sets_kernel  # noqa: PLC0415  numba opens late
+
+    return rle_sets_kernel
+
+
 def paste_boxes_to_rle(
     masks: Array, boxes: Array, height: int, width: int, threshold: float = 0.5
 ) -> tuple[Rle, ...]:
@@ -137,10 +143,12 @@ def tight_boxes(masks: Sequence[Rle]) -> npt.NDArray[np.float32]:
 
     An empty mask has zeros.
     """
-    boxes = [rle.to_bbox(mask) for mask in masks]
-    return np.array(boxes, dtype=np.float32).reshape(-1, 4)
+    heights = np.array([mask.height_px for mask in masks], dtype=np.int64)
+    boxes: npt.NDArray[np.int64] = _sets_kernel().boxes_of_edges(*rle.to_edges(masks), heights)
+    return boxes.astype(np.float32)
 
 
 def areas(masks: Sequence[Rle]) -> npt.NDArray[np.int64]:
     """Count the set pixels of each mask, int64 [N]."""
-    return np.array([rle.area(mask) for mask in masks], dtype=np.int64)
+    counted: npt.NDArray[np.int64] = _sets_kernel().areas_of_edges(*rle.to_edges(masks))
+    return counted

@@ -158,19 +158,79 @@ def _draw(contour, height, width, edges, left, top, canvas):
 
 
 @njit()
-def _list_edges(canvas, left, top, height, out, base, n):
-    """Append the edges of a canvas' runs in column order; gives the new count."""
+def _mark_changes(row, above, marks):
+    """Set marks[x] to 1 where row[x] differs from above[x]; all have equal length."""
+    for x in range(row.shape[0]):
+        marks[x] = row[x] != above[x]
+
+
+@njit()
+def _count_changes(canvas, begins, xs, ys):
+    """List the changes down the columns, row by row, and count them by column.
+
+    Parameters
+    ----------
+    canvas : uint8 [rows, columns]
+        Its first and last row are zeros.
+    begins : int64 [columns + 1]
+        Added to: begins[x + 1] counts column x.
+    xs, ys : int32 [...]
+        Written.
+
+    Returns
+    -------
+    n : int
+        -1 when there are more than `xs` holds.
+    """
     rows, columns = canvas.shape
+    marks = np.zeros((columns + 7) // 8 * 8, dtype=np.uint8)
+    words = marks.view(np.uint64)
+    n = 0
+    for y in range(1, rows):
+        _mark_changes(canvas[y], canvas[y - 1], marks[:columns])
+        if n + columns > xs.shape[0]:
+            return -1
+        for word in range(words.shape[0]):
+            if words[word] == 0:
+                continue
+            for x in range(8 * word, 8 * word + 8):
+                if marks[x] != 0:
+                    xs[n] = x
+                    ys[n] = y
+                    begins[x + 1] += 1
+                    n += 1
+    return n
+
+
+@njit()
+def _list_edges(canvas, left, top, height, out, base, n):
+    """Append the edges of a canvas' runs in column order; gives the new count.
+
+    Parameters
+    ----------
+    canvas : uint8 [rows + 2, columns]
+        With a row of zeros above and below.
+    """
+    columns = canvas.shape[1]
+    begins = np.zeros(columns + 1, dtype=np.int64)
+    room = 16 * columns + 4096
+    while True:
+        xs = np.empty(room, dtype=np.int32)
+        ys = np.empty(room, dtype=np.int32)
+        changes = _count_changes(canvas, begins, xs, ys)
+        if changes >= 0:
+            break
+        begins[:] = 0
+        room *= 4
     for x in range(columns):
-        at = (left + x) * height + top
-        was = np.uint8(0)
-        for y in range(rows):
-            now = canvas[y, x]
-            if now != was:
-                n = _toggle(out, base, n, at + y)
-                was = now
-        if was:
-            n = _toggle(out, base, n, at + rows)
+        begins[x + 1] += begins[x]
+    places = np.empty(changes, dtype=np.int64)
+    for k in range(changes):
+        x = xs[k]
+        places[begins[x]] = (left + x) * height + top + ys[k] - 1
+        begins[x] += 1
+    for k in range(changes):
+        n = _toggle(out, base, n, places[k])
     return n
 
 
@@ -214,8 +274,8 @@ def fill(contours, height, width):
         top = max(contour[:, 1].min(), 0)
         bottom = min(contour[:, 1].max() + 1, height)
         if left < right and top < bottom:
-            canvas = np.zeros((bottom - top, right - left), dtype=np.uint8)
-            _draw(contour, height, width, lines, left, top, canvas)
+            canvas = np.zeros((bottom - top + 2, right - left), dtype=np.uint8)
+            _draw(contour, height, width, lines, left, top, canvas[1:-1])
             most = (bottom - top + 2) * (right - left)
             if n + most > edges.shape[0]:
                 longer = np.empty(2 * edges.shape[0] + most, dtype=np.int64)

@@ -58,6 +58,12 @@ def _runs_kernel() -> Any:
     return runs_kernel
 
 
+def _sets_kernel() -> Any:
+    from segserve.ops import rle_sets_kernel  # noqa: PLC0415  numba opens late
+
+    return rle_sets_kernel
+
+
 def find_runs(labels: Array) -> LabelRuns:
     """Sweep over a label map once; `encode_labels` then costs only what the runs cost.
 
@@ -186,11 +192,8 @@ def decode_counts(rle: Rle, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.i
     TooLarge
         When H * W is over `max_pixels`.
     """
+    _check_size(rle, max_pixels)
     total = rle.height_px * rle.width_px
-    if rle.height_px < 0 or rle.width_px < 0:
-        raise InvalidInput(f"an RLE's size cannot be negative, got {_size(rle)}")
-    if total > max_pixels:
-        raise TooLarge(f"an RLE may cover {max_pixels} pixels at most, got {_size(rle)}")
     kernel = _kernel()
     text = np.frombuffer(rle.counts, dtype=np.uint8)
     counts = np.empty(len(text), dtype=np.int64)
@@ -204,6 +207,13 @@ def decode_counts(rle: Rle, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.i
         got = reasons.get(parsed, f"runs that sum to {covered}")
         raise InvalidInput(f"RLE counts of a {_size(rle)} mask must sum to {total}, got {got}")
     return counts[:parsed]
+
+
+def _check_size(rle: Rle, max_pixels: int) -> None:
+    if rle.height_px < 0 or rle.width_px < 0:
+        raise InvalidInput(f"an RLE's size cannot be negative, got {_size(rle)}")
+    if rle.height_px * rle.width_px > max_pixels:
+        raise TooLarge(f"an RLE may cover {max_pixels} pixels at most, got {_size(rle)}")
 
 
 def _size(rle: Rle) -> str:
@@ -237,12 +247,15 @@ def to_edges(masks: Sequence[Rle]) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     InvalidInput, TooLarge
         As `decode_counts`.
     """
-    found = []
     for mask in masks:
-        places = np.cumsum(decode_counts(mask))
-        found.append(places[: len(places) // 2 * 2])
-    splits = np.cumsum([0, *map(len, found)], dtype=np.int64)
-    return np.concatenate([*found, np.zeros(0, dtype=np.int64)]), splits
+        _check_size(mask, MAX_PIXELS)
+    text = np.frombuffer(b"".join([mask.counts for mask in masks]), dtype=np.uint8)
+    bounds = np.cumsum([0, *[len(mask.counts) for mask in masks]], dtype=np.int64)
+    totals = np.array([mask.height_px * mask.width_px for mask in masks], dtype=np.int64)
+    edges, splits, wrong = _kernel().expand_edges(text, bounds, totals)
+    if wrong >= 0:
+        decode_counts(masks[wrong])  # which raises, and says why
+    return edges, splits
 
 
 def area(rle: Rle) -> int:
@@ -266,5 +279,7 @@ def to_bbox(rle: Rle) -> tuple[int, int, int, int]:
     InvalidInput, TooLarge
         As `decode_counts`.
     """
-    x1, y1, x2, y2 = _kernel().box_of_counts(decode_counts(rle), rle.height_px)
-    return int(x1), int(y1), int(x2), int(y2)
+    edges, splits = to_edges((rle,))
+    heights = np.array([rle.height_px], dtype=np.int64)
+    x1, y1, x2, y2 = _sets_kernel().boxes_of_edges(edges, splits, heights)[0].tolist()
+    return x1, y1, x2, y2

@@ -221,29 +221,40 @@ def fill_mask(counts, mask):
         place = end
 
 
-@njit([(_LONGS, types.int64)])
-def box_of_counts(counts, height):
-    """x1, y1, x2, y2 (exclusive ends) of the set pixels; zeros when there are none."""
-    x1 = np.int64(1) << 62
-    y1 = x1
-    x2 = np.int64(0)
-    y2 = np.int64(0)
-    place = 0
-    for i in range(counts.shape[0]):
-        end = place + counts[i]
-        if i % 2 == 1 and end > place:
-            first = place // height
-            final = (end - 1) // height
-            x1 = min(x1, first)
-            x2 = max(x2, final + 1)
-            if first < final:
-                y1 = 0
-                y2 = height
-            else:
-                y1 = min(y1, place - first * height)
-                y2 = max(y2, end - final * height)
-        place = end
-    if x2 == 0:
-        x1 = 0
-        y1 = 0
-    return x1, y1, x2, y2
+@njit(
+    types.Tuple((types.int64[::1], types.int64[::1], types.int64))(_TEXT, _LONGS, _LONGS),
+)
+def expand_edges(text, bounds, totals):
+    """Parse several masks' characters into the beginnings and ends of their runs.
+
+    Parameters
+    ----------
+    text : uint8 [...]
+    bounds : int64 [N + 1]
+        Mask n's characters are ``text[bounds[n]:bounds[n + 1]]``.
+    totals : int64 [N]
+        H * W of each.
+
+    Returns
+    -------
+    edges : int64 [...]
+    splits : int64 [N + 1]
+    wrong : int
+        The first mask whose characters cannot be parsed, or -1.
+    """
+    masks = totals.shape[0]
+    edges = np.empty(text.shape[0], dtype=np.int64)
+    splits = np.zeros(masks + 1, dtype=np.int64)
+    n = 0
+    for mask in range(masks):
+        counts = edges[n:]
+        parsed, covered = expand(text[bounds[mask] : bounds[mask + 1]], totals[mask], counts)
+        if parsed < 0 or covered != totals[mask]:
+            return edges, splits, mask
+        place = 0
+        for i in range(parsed):
+            place += counts[i]
+            counts[i] = place
+        n += parsed - (parsed & 1)
+        splits[mask + 1] = n
+    return edges[:n], splits, -1

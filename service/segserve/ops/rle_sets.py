@@ -7,7 +7,6 @@ the runs, not of the area.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,10 +35,10 @@ def _size(masks: Sequence[Rle]) -> tuple[int, int]:
 
 def _combine(masks: Sequence[Rle], least: int) -> Rle:
     size = _size(masks)
-    edges, splits = rle.to_edges(masks)
-    joined = edges[: splits[1]]
-    for begin, end in pairwise(splits[1:]):
-        joined = _kernel().combine(joined, edges[begin:end], least)
+    edges, _ = rle.to_edges(masks)
+    events = 2 * edges
+    events[1::2] += 1  # ends sort after beginnings, so that runs that meet stay joined
+    joined = _kernel().covered(np.sort(events), least)
     return rle.edges_to_rles(joined, np.array([0, len(joined)]), *size)[0]
 
 
@@ -62,7 +61,7 @@ def intersection(masks: Sequence[Rle]) -> Rle:
     InvalidInput
         As `union`.
     """
-    return _combine(masks, 2)
+    return _combine(masks, len(masks))
 
 
 def complement(mask: Rle) -> Rle:
@@ -85,6 +84,11 @@ def difference(mask: Rle, other: Rle) -> Rle:
     return intersection((mask, complement(other)))
 
 
+def _areas(masks: Sequence[Rle]) -> npt.NDArray[np.int64]:
+    counted: npt.NDArray[np.int64] = _kernel().areas_of_edges(*rle.to_edges(masks))
+    return counted
+
+
 def shared_areas(masks: Sequence[Rle], others: Sequence[Rle]) -> npt.NDArray[np.int64]:
     """Count the pixels that each of `masks` shares with each of `others`: int64 [N, M].
 
@@ -95,9 +99,9 @@ def shared_areas(masks: Sequence[Rle], others: Sequence[Rle]) -> npt.NDArray[np.
     """
     if not masks or not others:
         return np.zeros((len(masks), len(others)), dtype=np.int64)
-    _size((*masks, *others))
+    height, _ = _size((*masks, *others))
     shared: npt.NDArray[np.int64] = _kernel().shared_areas(
-        *rle.to_edges(masks), *rle.to_edges(others)
+        *rle.to_edges(masks), *rle.to_edges(others), height
     )
     return shared
 
@@ -129,8 +133,7 @@ def iou(
             f"expected a crowd flag for each of {len(others)} masks, got {len(crowd)}"
         )
     shared = shared_areas(masks, others)
-    areas = np.array([rle.area(mask) for mask in masks], dtype=np.int64).reshape(-1, 1)
-    other_areas = np.array([rle.area(mask) for mask in others], dtype=np.int64).reshape(1, -1)
+    areas, other_areas = _areas(masks)[:, None], _areas(others)[None]
     flags = np.zeros(len(others), dtype=np.bool_) if crowd is None else np.array(crowd, np.bool_)
     unions = np.where(flags, areas, areas + other_areas - shared)
     return shared / np.maximum(unions, 1)

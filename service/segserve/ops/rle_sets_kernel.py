@@ -28,46 +28,93 @@ def _shared(a, b):
     return shared
 
 
-@njit(types.int64[:, ::1](_LONGS, _LONGS, _LONGS, _LONGS))
-def shared_areas(edges, splits, other_edges, other_splits):
+@njit()
+def box_of_edges(edges, height):
+    """x1, y1, x2, y2 (exclusive ends) of the set pixels; zeros when there are none."""
+    x1 = np.int64(1) << 62
+    y1 = x1
+    x2 = np.int64(0)
+    y2 = np.int64(0)
+    for i in range(0, edges.shape[0], 2):
+        place = edges[i]
+        end = edges[i + 1]
+        if end > place:
+            first = place // height
+            final = (end - 1) // height
+            x1 = min(x1, first)
+            x2 = max(x2, final + 1)
+            if first < final:
+                y1 = 0
+                y2 = height
+            else:
+                y1 = min(y1, place - first * height)
+                y2 = max(y2, end - final * height)
+    if x2 == 0:
+        x1 = 0
+        y1 = 0
+    return x1, y1, x2, y2
+
+
+@njit(types.int64[::1](_LONGS, _LONGS))
+def areas_of_edges(edges, splits):
+    """Set pixels of each mask: int64 [N]."""
+    areas = np.zeros(splits.shape[0] - 1, dtype=np.int64)
+    for mask in range(areas.shape[0]):
+        for i in range(splits[mask], splits[mask + 1], 2):
+            areas[mask] += edges[i + 1] - edges[i]
+    return areas
+
+
+@njit(types.int64[:, ::1](_LONGS, _LONGS, _LONGS))
+def boxes_of_edges(edges, splits, heights):
+    """Tight box of each mask: int64 [N, 4]."""
+    boxes = np.empty((splits.shape[0] - 1, 4), dtype=np.int64)
+    for mask in range(boxes.shape[0]):
+        boxes[mask] = box_of_edges(edges[splits[mask] : splits[mask + 1]], heights[mask])
+    return boxes
+
+
+@njit(types.int64[:, ::1](_LONGS, _LONGS, _LONGS, _LONGS, types.int64))
+def shared_areas(edges, splits, other_edges, other_splits, height):
     """Count the pixels that each mask of one list shares with each of another: int64 [N, M]."""
     rows = splits.shape[0] - 1
     columns = other_splits.shape[0] - 1
     out = np.zeros((rows, columns), dtype=np.int64)
+    boxes = boxes_of_edges(edges, splits, np.full(rows, height))
+    others = boxes_of_edges(other_edges, other_splits, np.full(columns, height))
     for n in range(rows):
         a = edges[splits[n] : splits[n + 1]]
-        if a.shape[0] == 0:
-            continue
+        x1, y1, x2, y2 = boxes[n]
         for m in range(columns):
-            b = other_edges[other_splits[m] : other_splits[m + 1]]
-            if b.shape[0] > 0 and a[0] < b[-1] and b[0] < a[-1]:
-                out[n, m] = _shared(a, b)
+            if x1 < others[m, 2] and others[m, 0] < x2 and y1 < others[m, 3] and others[m, 1] < y2:
+                b = other_edges[other_splits[m] : other_splits[m + 1]]
+                first = np.searchsorted(b, a[0], "right") // 2 * 2
+                out[n, m] = _shared(a, b[first:])
     return out
 
 
-@njit(types.int64[::1](_LONGS, _LONGS, types.int64))
-def combine(a, b, least):
-    """Give the edges of where at least `least` (1 or 2) of two masks are set."""
-    out = np.empty(a.shape[0] + b.shape[0], dtype=np.int64)
-    i = 0
-    k = 0
+@njit(types.int64[::1](_LONGS, types.int64))
+def covered(events, least):
+    """Give the edges of where at least `least` masks are set.
+
+    Parameters
+    ----------
+    events : int64 [E]
+        Sorted: twice the place of every edge, one more at ends.
+    """
+    out = np.empty(events.shape[0], dtype=np.int64)
     n = 0
-    was = False
-    while i < a.shape[0] or k < b.shape[0]:
-        if k == b.shape[0] or (i < a.shape[0] and a[i] <= b[k]):
-            place = a[i]
-            i += 1
-        else:
-            place = b[k]
-            k += 1
-        now = (i & 1) + (k & 1) >= least
-        if now != was:
+    depth = 0
+    for i in range(events.shape[0]):
+        place = events[i] >> 1
+        was = depth >= least
+        depth += -1 if events[i] & 1 else 1
+        if (depth >= least) != was:
             if n > 0 and out[n - 1] == place:
                 n -= 1
             else:
                 out[n] = place
                 n += 1
-            was = now
     return out[:n]
 
 
