@@ -23,8 +23,8 @@ _START_TIMEOUT_S = 120
 
 
 @contextmanager
-def running_server(model_repository: Path, log_path: Path) -> Iterator[int]:
-    """Start a server on free ports; gives its gRPC port once it is ready, and stops it after.
+def running_server(model_repository: Path, log_path: Path, model: str = MODEL) -> Iterator[int]:
+    """Serve one model on free ports; gives the gRPC port once it is ready, and stops it after.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def running_server(model_repository: Path, log_path: Path) -> Iterator[int]:
     """
     command = [sys.executable, "-m", "segserve", "serve"]
     command += ["--model-repository", str(model_repository)]
-    command += ["--model-control-mode", "explicit", "--load-model", MODEL]
+    command += ["--model-control-mode", "explicit", "--load-model", model]
     command += ["--grpc-address", "127.0.0.1", "--http-address", "127.0.0.1"]
     command += ["--metrics-address", "127.0.0.1"]
     command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]

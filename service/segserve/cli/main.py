@@ -19,6 +19,7 @@ COMMANDS = {
     "segment": "send images to a running server and print what it found",
     "models": "list what a running server has",
     "check": "validate a model repository without serving it",
+    "evaluate": "score a served model on a data set",
     "export": "turn a checkpoint into a model repository (needs the export extra)",
 }
 

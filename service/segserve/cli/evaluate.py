@@ -1,0 +1,162 @@
+"""``segserve evaluate``: a served model over a data set, scored as the papers score it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segserve.core.errors import ServiceError
+
+if TYPE_CHECKING:
+    from segserve.evaluation.measure import Ask
+    from segserve.evaluation.report import Report
+
+_SPLITS = {"coco": "val2017", "voc": "val", "cityscapes": "val", "ade20k": "validation"}
+_SCENES = 200
+_TASKS = {
+    "coco": ("instance", "panoptic"),
+    "voc": ("semantic",),
+    "cityscapes": ("semantic",),
+    "ade20k": ("semantic",),
+    "synthetic": ("semantic", "instance"),
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score a served model on a data set",
+        description="Send every image of a data set to a server and score the answers: mean IoU, "
+        "accuracies, precision, recall, F1 (Dice) and boundary IoU of label maps, COCO's AP of "
+        "boxes and masks, panoptic quality.",
+    )
+    parser.add_argument("--dataset", required=True, choices=list(_TASKS))
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the data set's own folder")
+    parser.add_argument("--model", required=True, metavar="M", help="name of the served model")
+    parser.add_argument(
+        "--server", metavar="ADDR", help="host:port of a running server (default: start one)"
+    )
+    parser.add_argument(
+        "--model-repository",
+        type=Path,
+        default=Path("model_repository"),
+        metavar="DIR",
+        help="what the server that is started serves (default: model_repository)",
+    )
+    parser.add_argument(
+        "--task",
+        choices=["semantic", "instance", "panoptic"],
+        help="default: instance for coco, semantic for the others",
+    )
+    parser.add_argument("--split", help="default: the data set's validation images")
+    parser.add_argument(
+        "--limit", type=_count, metavar="N", help=f"images (default: all; {_SCENES} scenes)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Returns
+    -------
+    int
+        0, or 1 on failure; the reason is the last line on stderr. Wrong usage exits with 2.
+    """
+    from segserve.evaluation.report import as_table, as_values
+
+    tasks = _TASKS[options.dataset]
+    task = options.task or tasks[0]
+    if task not in tasks:
+        options.usage_error(f"--task {task}: {options.dataset} is for {' or '.join(tasks)}")
+    if options.root is None and options.dataset != "synthetic":
+        options.usage_error(f"--root missing: the folder of {options.dataset}")
+    try:
+        report, names = _measured(options, task)
+    except (ServiceError, OSError, RuntimeError) as error:
+        print(f"segserve evaluate: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(as_values(report, names)))
+    else:
+        print(as_table(report, names))
+    return 0
+
+
+def _measured(options: argparse.Namespace, task: str) -> tuple[Report, dict[int, str]]:
+    """Open the data set first: a wrong folder is known before a server is asked."""
+    from segserve.evaluation import measure
+
+    data: Any = _opened(options, task)
+    data = replace(data, images=data.images[: options.limit])
+    if task == "semantic":
+        names = dict(enumerate(data.class_names))
+    else:
+        names = {category: name for name, category in data.category_ids.items()}
+    score: Any = {
+        "semantic": measure.measure_semantic,
+        "instance": measure.measure_instances,
+        "panoptic": measure.measure_panoptic,
+    }[task]
+    with _asking(options) as ask:
+        return score(data, ask, _progress), names
+
+
+def _opened(options: argparse.Namespace, task: str) -> object:
+    from segserve.evaluation import instance_sets, panoptic_sets, semantic_sets
+
+    if options.dataset == "synthetic":
+        draw = {
+            "semantic": semantic_sets.synthetic_scenes,
+            "instance": instance_sets.synthetic_instances,
+        }[task]
+        return draw(options.limit or _SCENES)
+    open_set: Any = {
+        ("coco", "instance"): instance_sets.open_coco,
+        ("coco", "panoptic"): panoptic_sets.open_coco_panoptic,
+        ("voc", "semantic"): semantic_sets.open_voc,
+        ("cityscapes", "semantic"): semantic_sets.open_cityscapes,
+        ("ade20k", "semantic"): semantic_sets.open_ade20k,
+    }[options.dataset, task]
+    opened: object = open_set(options.root, options.split or _SPLITS[options.dataset])
+    return opened
+
+
+@contextmanager
+def _asking(options: argparse.Namespace) -> Iterator[Ask]:
+    """Connect to the server that was named, or to one that is started and stopped here."""
+    from segserve.client import Client
+
+    if options.server:
+        with Client(options.server.split(",")) as client:
+            yield lambda pictures, wanted: client.segment_many(pictures, options.model, wanted)
+        return
+    from segserve.cli.demo import running_server
+
+    log = Path("build") / "evaluate_server.log"
+    log.parent.mkdir(exist_ok=True)
+    with (
+        running_server(options.model_repository, log, options.model) as port,
+        Client(f"127.0.0.1:{port}") as client,
+    ):
+        yield lambda pictures, wanted: client.segment_many(pictures, options.model, wanted)
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        end = "\r" if done < total else "\r\033[K"
+        print(f"image {done} of {total}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,48 @@
+"""``segserve evaluate`` against real servers, and how it fails."""
+
+import json
+
+import pytest
+
+from segserve.cli.main import main
+
+COMMAND = ["evaluate", "--model", "deeplabv3plus_demo"]
+
+
+def last_line(text):
+    return text.rstrip("\n").splitlines()[-1]
+
+
+def test_a_running_server(serve, repo_root, capsys):
+    flags = ("--model-control-mode", "explicit", "--load-model", "deeplabv3plus_demo")
+    server = serve("--model-repository", repo_root / "model_repository", *flags).wait_started()
+    scenes = ["--dataset", "synthetic", "--limit", "4", "--server", server.grpc]
+    assert main([*COMMAND, *scenes, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["mean_iou"] > 0.85
+    assert 0.5 < told["mean_boundary_iou"] < told["mean_iou"]
+    assert main([*COMMAND, *scenes]) == 0
+    assert f"mean IoU             {told['mean_iou']:.4f}" in capsys.readouterr().out
+    assert main(["evaluate", "--model", "nosuch", *scenes]) == 1
+    assert "nosuch" in last_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--dataset", "voc"], "--root missing: the folder of voc"),
+        (["--dataset", "voc", "--root", ".", "--task", "instance"], "voc is for semantic"),
+        (["--dataset", "synthetic", "--limit", "0"], "'0' is not a whole number from 1 on"),
+        (["--dataset", "imagenet"], "invalid choice: 'imagenet'"),
+    ],
+)
+def test_wrong_usage(capsys, arguments, said):
+    with pytest.raises(SystemExit, match="2"):
+        main([*COMMAND, *arguments])
+    assert said in last_line(capsys.readouterr().err)
+
+
+def test_a_wrong_folder_is_known_before_a_server_is_asked(capsys, tmp_path):
+    arguments = ["--dataset", "coco", "--root", str(tmp_path), "--server", "localhost:1"]
+    assert main([*COMMAND, *arguments]) == 1
+    assert "instances_val2017.json is not there" in last_line(capsys.readouterr().err)
