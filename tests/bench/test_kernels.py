@@ -1,11 +1,12 @@
 """The kernel benchmark: rows, agreement and timing, on cases that cost nothing."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from loadtests.kernels import __main__ as bench
-from loadtests.kernels import masks, scenes
+from loadtests.kernels import images, masks, outlines, scenes
 from loadtests.kernels.agreement import differing_pixels, equal, same_bytes
 from loadtests.kernels.case import KernelCase
 from loadtests.kernels.measure import Effort, Measured, Timing, measure
@@ -93,9 +94,33 @@ def test_mask_cases_agree_with_their_baselines(monkeypatch) -> None:
         assert said in {f"{count}/{count} RLE byte-identical", "0 px differ"}, one.name
 
 
+def test_outline_cases_agree_with_their_baselines(monkeypatch) -> None:
+    pytest.importorskip("pycocotools")
+    monkeypatch.setattr(outlines, "COUNT", 3)
+    monkeypatch.setattr(outlines, "PICTURE", (90, 130))
+    compared = [one for one in outlines.cases() if one.baseline is not None]
+    assert compared
+    for one in compared:
+        said = one.agreement(one.baseline(), one.ours())
+        assert said.split()[0] in {"same", "1/1", "3/3"}, one.name
+
+
+def test_pictures_agree_with_pillow_but_for_antialiasing() -> None:
+    small, large = images.cases()
+    for one in (small, large):
+        assert one.baseline is not None
+        assert float(one.agreement(one.baseline(), one.ours()).split()[0]) < 2
+
+
 def test_run_writes_its_rows(tmp_path, capsys) -> None:
     out = tmp_path / "kernels.json"
     bench.main(["--quick", "--only", "label map", "--out", str(out)])
     rows = json.loads(out.read_text())
     assert [row["name"].rsplit(", ", 1)[1] for row in rows] == ["CPU", "wall", "two threads"]
     assert "label map 513x513" in capsys.readouterr().out
+
+
+def test_the_example_in_the_documentation_runs(repo_root) -> None:
+    text = (repo_root / "docs" / "kernels.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    exec(compile(block, "docs/kernels.md", "exec"), {})

@@ -69,7 +69,7 @@ def _run_all() -> None:
     full_masks.resize_masks_to_rle(soft, (8, 8), (8, 8), (8, 8))
     components.fill_holes(rle_sets.union((mask, mask)))
     polygons.fill_polygons_to_rle(np.zeros((1, 1, 2), dtype=np.int64), 8, 8)
-    contours.rle_to_contours(mask, tolerance_px=1)
+    contours.rle_to_contours(rle.encode(np.ones((9, 9), dtype=np.uint8)), tolerance_px=1)
     pixels = np.zeros((8, 8, 3), dtype=np.uint8)
     for size in ((8, 8), (4, 4), (12, 12)):
         out = np.empty((3, *size), dtype=np.float32)
