@@ -11,8 +11,12 @@ from segserve.export.recipes.detectors import DETECTRON2_INPUT, DetectorRecipe
 
 _LABELS = (*COCO_80, "N/A", *COCO_STUFF_54[1:])
 _PARAMETERS = MappingProxyType(
-    DETECTRON2_INPUT
-    | {"family": "panoptic", "logits_output": "sem_logits", "stuff_offset": str(len(COCO_80))}
+    {
+        **DETECTRON2_INPUT,
+        "family": "panoptic",
+        "logits_output": "sem_logits",
+        "stuff_offset": str(len(COCO_80)),
+    }
 )
 
 RECIPES: tuple[Recipe, ...] = (

@@ -1,0 +1,102 @@
+"""Small detectors that find something, and what every detector must keep."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def lively():
+    """Give a small detector weights with which it finds things of several classes."""
+    torch = pytest.importorskip("torch")
+
+    def enliven(make):
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            model = make().eval()
+        gains = {"cls_logits": 30, "objectness_logits": 30, "cls_score": 8, "bbox_pred": 2}
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                layer = name.split(".")[-2]
+                if name.endswith("weight") and layer in gains:
+                    parameter.mul_(gains[layer])
+        return model
+
+    return enliven
+
+
+@pytest.fixture
+def pictures():
+    """Give noise of several contents in an input of 96 x 128 pixels."""
+
+    def make(batch: int = 2):
+        image = np.random.default_rng(5).standard_normal((batch, 3, 96, 128)).astype(np.float32)
+        sizes = np.array([[96 - 3 * i, 128 - 5 * i] for i in range(batch)], np.float32)
+        for picture, (height, width) in zip(image, sizes.astype(int), strict=True):
+            picture[:, height:], picture[:, :, width:] = 0, 0
+        return {"image": image, "image_size": sizes}
+
+    return make
+
+
+@pytest.fixture
+def check_columns():
+    """Check what every detector's rows promise; gives how many are valid."""
+
+    def check(columns, sizes, mask_cells: int) -> int:
+        boxes, scores, labels, valid, masks = columns[:5]
+        count = len(sizes)
+        assert boxes.shape == (count, 100, 4)
+        assert masks.shape == (count, 100, mask_cells, mask_cells)
+        assert (np.diff(scores, axis=1) <= 0).all()
+        assert (np.diff(valid.astype(int), axis=1) <= 0).all()
+        assert ((labels >= 0) == valid).all()
+        assert (scores[valid] > 0.05).all()
+        for padding in (boxes, scores, masks):
+            assert not padding[~valid].any()
+        limits = np.repeat(sizes[:, None, ::-1], 100, axis=1)
+        assert (boxes[..., :2] >= 0).all()
+        assert (boxes[..., 2:] <= limits + 1e-3).all()
+        return int(valid.sum())
+
+    return check
+
+
+@pytest.fixture
+def check_graph(pictures):
+    """Export a detector; batches of 1, 2 and 5, and no detections at all, equal eager runs."""
+    pytest.importorskip("onnxscript")
+    from segserve.export.compare import compare_outputs, run_eager_outputs, run_graph_outputs
+    from segserve.export.to_onnx import to_onnx
+
+    def silence(model) -> None:
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "cls_score" in name:
+                    parameter.zero_()
+
+    def check(model, recipe) -> None:
+        graph = to_onnx(model, recipe)
+        five = pictures(5)
+        for batch in (1, 2, 5):
+            fed = {name: x[:batch] for name, x in five.items()}
+            got = run_graph_outputs(graph, fed)
+            expected = dict(zip(got, run_eager_outputs(model, fed), strict=True))
+            assert expected["valid"].sum() > batch
+            compared = compare_outputs(got, expected)
+            assert compared.matched == 1, (batch, compared)
+            assert compared.is_close, (batch, compared)
+        single = [
+            run_graph_outputs(graph, {name: x[i : i + 1] for name, x in five.items()})
+            for i in range(5)
+        ]
+        for name, array in got.items():
+            together = np.concatenate([outputs[name] for outputs in single])
+            np.testing.assert_allclose(array, together, atol=1e-4, err_msg=name)
+        silence(model)
+        nothing = run_graph_outputs(to_onnx(model, recipe), pictures(2))
+        assert not nothing["valid"].any()
+        assert not nothing["masks"].any()
+
+    return check

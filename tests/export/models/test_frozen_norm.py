@@ -1,0 +1,42 @@
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402  after the skip
+
+from segserve.export.models.frozen_norm import (  # noqa: E402  same
+    FrozenBatchNorm2d,
+    freeze_batch_norms,
+    set_eps,
+)
+
+
+def network():
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.BatchNorm2d(4), nn.ReLU()))
+
+
+def test_names_without_the_count_of_batches() -> None:
+    frozen = network()
+    freeze_batch_norms(frozen, eps=0.0)
+    expected = {k for k in network().state_dict() if not k.endswith("num_batches_tracked")}
+    assert set(frozen.state_dict()) == expected
+
+
+def test_computes_the_same_and_in_training_too() -> None:
+    ordinary, frozen = nn.BatchNorm2d(2, eps=1e-3).eval(), FrozenBatchNorm2d(2, 1e-3).train()
+    with torch.no_grad():
+        for tensor in (ordinary.weight, ordinary.bias, ordinary.running_mean):
+            tensor.copy_(torch.tensor([0.5, -2.0]))
+        ordinary.running_var.copy_(torch.tensor([4.0, 0.25]))
+    state = ordinary.state_dict()
+    del state["num_batches_tracked"]
+    frozen.load_state_dict(state)
+    x = torch.rand(1, 2, 3, 3)
+    torch.testing.assert_close(frozen(x), ordinary(x))
+
+
+def test_eps() -> None:
+    frozen = network()
+    freeze_batch_norms(frozen, eps=0.0)
+    set_eps(frozen, 3.0)
+    with torch.no_grad():
+        assert frozen[1][0](torch.ones(1, 4, 1, 1)).flatten().tolist() == [0.5] * 4

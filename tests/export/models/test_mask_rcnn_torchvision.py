@@ -1,0 +1,51 @@
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from segserve.export.catalogue import find_recipe  # noqa: E402  after the skip
+from segserve.export.compare import run_eager_outputs  # noqa: E402  same
+from segserve.export.models.frozen_norm import FrozenBatchNorm2d  # noqa: E402  same
+from segserve.export.models.mask_rcnn_torchvision import (  # noqa: E402  same
+    MaskRcnnWidths,
+    TorchvisionMaskRcnn,
+    mask_rcnn_v2,
+)
+
+WIDTHS = MaskRcnnWidths((1, 1, 1, 1), stem=8, pyramid=16, fully_connected=32)
+
+
+def small():
+    return TorchvisionMaskRcnn(5, WIDTHS)
+
+
+def test_rows(lively, pictures, check_columns) -> None:
+    fed = pictures()
+    columns = run_eager_outputs(lively(small), fed)
+    assert check_columns(columns, fed["image_size"], 28) > 2
+    assert 0 not in columns[2], "the background is no label"
+
+
+def test_rows_of_v2(lively, pictures, check_columns) -> None:
+    fed = pictures()
+    columns = run_eager_outputs(lively(lambda: mask_rcnn_v2(5, WIDTHS)), fed)
+    assert check_columns(columns, fed["image_size"], 28) > 2
+
+
+def test_onnx(lively, check_graph) -> None:
+    check_graph(lively(small), find_recipe("torchvision_maskrcnn_resnet50_fpn"))
+
+
+def test_published_and_trained_checkpoints() -> None:
+    def eps(model):
+        return {m.eps for m in model.modules() if isinstance(m, FrozenBatchNorm2d)}
+
+    model = small()
+    published = model.state_dict()
+    assert model.adapt_checkpoint(published) == published
+    assert eps(model) == {0.0}
+    trained = {**published, "backbone.body.bn1.num_batches_tracked": torch.tensor(7)}
+    assert set(model.adapt_checkpoint(trained)) == set(published)
+    assert eps(model) == {1e-5}
+    second = mask_rcnn_v2(5, WIDTHS)
+    assert eps(second) == set()
+    assert second.adapt_checkpoint(trained) == trained

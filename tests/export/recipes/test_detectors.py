@@ -1,0 +1,71 @@
+"""Two-stage detectors' recipes: what they say fits the networks, the server and the goldens."""
+
+import json
+
+import pytest
+
+from segserve.export.catalogue import find_recipe
+from segserve.export.recipes import mask_rcnn, panoptic_fpn, pointrend_instance
+from segserve.export.recipes.coco_labels import COCO_80, COCO_91, COCO_STUFF_54
+from segserve.export.recipes.detectors import DETECTIONS
+from segserve.families.factory import build_family
+
+RECIPES = (*mask_rcnn.RECIPES, *panoptic_fpn.RECIPES, *pointrend_instance.RECIPES)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_a_family_takes_the_configuration(recipe) -> None:
+    config = recipe.config()
+    family = build_family(config.parameters, config.labels, config.inputs, config.outputs)
+    assert family is not None
+    assert family.describe()["kind"] == config.parameters["family"]
+    assert family.image_input == "image"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_samples_fit_the_inputs(recipe) -> None:
+    samples = recipe.sample_inputs()
+    assert [spec.name for spec in recipe.config().inputs] == list(samples)
+    assert len(samples["image"]) == len(samples["image_size"]) > 1
+    assert (samples["image_size"] <= samples["image"].shape[2:]).all()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_every_golden_has_the_networks_names_and_shapes(recipe, goldens) -> None:
+    torch = pytest.importorskip("torch")
+    manifest = json.loads((goldens / recipe.name / "manifest.json").read_text())
+    with torch.device("meta"):
+        state = recipe.build().state_dict()
+    expected = {entry["key"]: tuple(entry["shape"]) for entry in manifest["entries"]}
+    assert {key: tuple(value.shape) for key, value in state.items()} == expected
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_the_documented_sizes_are_those_of_the_networks(recipe, repo_root) -> None:
+    torch = pytest.importorskip("torch")
+    with torch.device("meta"):
+        model = recipe.build()
+    millions = sum(value.numel() for value in model.state_dict().values()) / 1e6
+    row = f"| `{recipe.name}` | `{recipe.aliases[0]}` | {millions:.2f} M |"
+    assert row in (repo_root / "docs" / "models.md").read_text()
+
+
+def test_rows_of_the_outputs() -> None:
+    dims = {spec.name: spec.dims for spec in find_recipe("pointrend_rcnn_r50_fpn").config().outputs}
+    assert dims == {
+        "boxes": (DETECTIONS, 4),
+        "scores": (DETECTIONS,),
+        "labels": (DETECTIONS,),
+        "valid": (DETECTIONS,),
+        "masks": (DETECTIONS, 224, 224),
+    }
+
+
+def test_labels() -> None:
+    assert (len(COCO_91), len(COCO_80), len(COCO_STUFF_54)) == (91, 80, 54)
+    assert (COCO_91[1], COCO_91[12], COCO_91[90]) == ("person", "N/A", "toothbrush")
+    assert (COCO_80[0], COCO_80[11], COCO_80[79]) == ("person", "stop sign", "toothbrush")
+    panoptic = find_recipe("panoptic_fpn_r50").config().labels
+    assert (len(panoptic), panoptic[80], panoptic[81], panoptic[133]) == (
+        134, "N/A", "banner", "rug-merged",
+    )  # fmt: skip
