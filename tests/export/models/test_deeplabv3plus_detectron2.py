@@ -1,4 +1,5 @@
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,16 @@ def test_logits_at_stride_4_alone_and_in_a_batch() -> None:
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_the_last_stage_widens() -> None:
-    blocks = Detectron2DeepLab(2, SLIM).backbone.res5
-    assert [block.conv2.dilation[0] for block in blocks] == [2, 4, 8]
-    assert [block.conv2.stride[0] for block in blocks] == [1, 1, 1]
+def test_torchscript_computes_the_same() -> None:
+    torch.manual_seed(0)
+    model = Detectron2DeepLab(5, SLIM).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        program = torch.jit.script(model)
+    with torch.inference_mode():
+        for size in ((64, 96), (128, 64)):
+            image = torch.randn(2, 3, *size)
+            torch.testing.assert_close(program(image), model(image))
 
 
 def test_the_pooled_branch_sees_a_window() -> None:

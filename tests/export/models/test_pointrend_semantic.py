@@ -1,4 +1,5 @@
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,14 @@ def test_points_are_sampled_between_centres_and_fade_to_zero() -> None:
     features = torch.tensor([[[[1.0, 3.0]]]])
     points = torch.tensor([[[0.25, 0.5], [0.5, 0.5], [0.0, 0.5], [1.0, 0.5]]])
     assert sample_maps(features, points).tolist() == [[[1.0, 2.0, 0.5, 1.5]]]
+
+
+def test_choosing_and_sampling_are_known_to_torchscript() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        choose, sample = torch.jit.script(closest_calls), torch.jit.script(sample_maps)
+    logits = torch.randn(2, 4, 6, 8)
+    for count in (5, 99):
+        index, points = choose(logits, count)
+        assert torch.equal(index, closest_calls(logits, count)[0])
+        torch.testing.assert_close(sample(logits, points), sample_maps(logits, points))

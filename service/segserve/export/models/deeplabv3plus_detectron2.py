@@ -1,9 +1,9 @@
 """DeepLabV3+ with the parameter names of detectron2's checkpoints.
 
-Written from the description of detectron2's ``projects/DeepLab/deeplab/{resnet,semantic_seg}.py``
-and ``layers/aspp.py``. Beside other names than VainF's it has a deeper stem, a last stage of rising
-dilation, a pooled branch that sees a window in place of the whole map, and two convolutions behind
-the concatenation. The logits leave at stride 4.
+Written from the description of detectron2's ``projects/DeepLab/deeplab/semantic_seg.py`` and
+``layers/aspp.py``. Beside other names than VainF's it has another trunk, a pooled branch that sees
+a window in place of the whole map, and two convolutions behind the concatenation. The logits leave
+at stride 4.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from segserve.export.models.detectron2_deeplab_resnet import ActiveConvolution, DeepLabResNet
 from segserve.export.models.resnet import EXPANSION
 
 _RATES = (6, 12, 18)
-_LAST_DILATIONS = (2, 4, 8)
 _LOW_LEVEL = 48
 
 
@@ -42,114 +42,6 @@ class DeepLabWidths:
     stem: int = 64
     decoder: int = 256
     window: tuple[int, int] = (32, 64)
-
-
-class NormedConvolution(nn.Conv2d):
-    """A size-keeping convolution that holds its batch norm.
-
-    Parameters
-    ----------
-    channels_in, channels, kernel, stride, dilation : int
-    """
-
-    def __init__(
-        self, channels_in: int, channels: int, kernel: int, stride: int = 1, dilation: int = 1
-    ) -> None:
-        padding = dilation * (kernel // 2)
-        super().__init__(
-            channels_in, channels, kernel, stride, padding, dilation=dilation, bias=False
-        )
-        self.norm = nn.BatchNorm2d(channels)
-
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(super().forward(x))
-        return y
-
-
-class ActiveConvolution(NormedConvolution):
-    """The same with ReLU."""
-
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(super().forward(x))
-
-
-class DeepLabBottleneck(nn.Module):
-    """1x1 reduce, 3x3, 1x1 expand, plus the shortcut; the stride sits on the 3x3.
-
-    Parameters
-    ----------
-    channels_in, channels, stride, dilation : int
-    """
-
-    def __init__(self, channels_in: int, channels: int, stride: int, dilation: int) -> None:
-        super().__init__()
-        self.shortcut: nn.Module | None = None
-        if channels_in != channels * EXPANSION:
-            self.shortcut = NormedConvolution(channels_in, channels * EXPANSION, 1, stride)
-        self.conv1 = ActiveConvolution(channels_in, channels, 1)
-        self.conv2 = ActiveConvolution(channels, channels, 3, stride, dilation)
-        self.conv3 = NormedConvolution(channels, channels * EXPANSION, 1)
-
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv3(self.conv2(self.conv1(x)))
-        return functional.relu(y + (x if self.shortcut is None else self.shortcut(x)))
-
-
-class DeepLabStem(nn.Module):
-    """Three 3x3 convolutions, the first of stride 2, and the max pooling.
-
-    Parameters
-    ----------
-    width : int
-        Twice as many channels go out.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv1 = ActiveConvolution(3, width, 3, 2)
-        self.conv2 = ActiveConvolution(width, width, 3)
-        self.conv3 = ActiveConvolution(width, width * 2, 3)
-
-    @override
-    def forward(self, image: Tensor) -> Tensor:
-        x = self.conv3(self.conv2(self.conv1(image)))
-        return functional.max_pool2d(x, 3, 2, padding=1)
-
-
-class DeepLabResNet(nn.Module):
-    """A ResNet of output stride 16 whose last stage is dilated by 2, 4 and 8.
-
-    Parameters
-    ----------
-    depths, width
-        See `DeepLabWidths`.
-    """
-
-    def __init__(self, depths: tuple[int, int, int, int], width: int) -> None:
-        super().__init__()
-        self.stem = DeepLabStem(width)
-        stages: list[nn.Sequential] = []
-        channels_in = width * 2
-        strides = (1, 2, 2, 1)
-        for index, (depth, stride) in enumerate(zip(depths, strides, strict=True)):
-            channels = width * 2**index
-            dilations = _LAST_DILATIONS[:depth] if index == len(depths) - 1 else (1,) * depth
-            blocks = []
-            for block, dilation in enumerate(dilations):
-                step = stride if block == 0 else 1
-                blocks.append(DeepLabBottleneck(channels_in, channels, step, dilation))
-                channels_in = channels * EXPANSION
-            stages.append(nn.Sequential(*blocks))
-        self.res2, self.res3, self.res4, self.res5 = stages
-
-    @override
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the first and the last stage's features, at strides 4 and 16."""
-        low = self.res2(self.stem(image))
-        return low, self.res5(self.res4(self.res3(low)))
 
 
 class WindowedPyramid(nn.Module):
@@ -183,8 +75,78 @@ class WindowedPyramid(nn.Module):
         return out
 
 
+class FineLevel(nn.Module):
+    """What the decoder does at stride 4.
+
+    Parameters
+    ----------
+    channels_in, channels : int
+        Of the features, and of the decoder.
+    """
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.project_conv = ActiveConvolution(channels_in, _LOW_LEVEL, 1)
+        self.fuse_conv = nn.Sequential(
+            ActiveConvolution(_LOW_LEVEL + channels, channels, 3),
+            ActiveConvolution(channels, channels, 3),
+        )
+
+    @override
+    def forward(self, features: Tensor, coarse: Tensor) -> Tensor:
+        """Join the coarser level's [B, channels, ...] to what is seen here."""
+        near = self.project_conv(features)
+        far = functional.interpolate(
+            coarse, size=near.shape[2:], mode="bilinear", align_corners=False
+        )
+        joined: Tensor = self.fuse_conv(torch.cat([near, far], dim=1))
+        return joined
+
+
+class CoarseLevel(nn.Module):
+    """What the decoder does at stride 16: the pyramid.
+
+    Parameters
+    ----------
+    channels_in : int
+    widths : DeepLabWidths
+    """
+
+    def __init__(self, channels_in: int, widths: DeepLabWidths) -> None:
+        super().__init__()
+        self.project_conv = WindowedPyramid(channels_in, widths.decoder, widths.window)
+
+    @override
+    def forward(self, features: Tensor) -> Tensor:
+        """Map [B, channels_in, h, w] to [B, decoder, h, w]."""
+        views: Tensor = self.project_conv(features)
+        return views
+
+
+class DeepLabDecoder(nn.Module):
+    """The two levels by their names.
+
+    Parameters
+    ----------
+    low_channels, high_channels : int
+        Of the two feature maps.
+    widths : DeepLabWidths
+    """
+
+    def __init__(self, low_channels: int, high_channels: int, widths: DeepLabWidths) -> None:
+        super().__init__()
+        self.res2 = FineLevel(low_channels, widths.decoder)
+        self.res5 = CoarseLevel(high_channels, widths)
+
+    @override
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        """Map the two feature maps to [B, decoder, h, w] at the size of `low`."""
+        decoded: Tensor = self.res2(low, self.res5(high))
+        return decoded
+
+
 class Detectron2DeepLabHead(nn.Module):
-    """Pyramid, decoder and classifier.
+    """Decoder and classifier.
 
     Parameters
     ----------
@@ -198,27 +160,13 @@ class Detectron2DeepLabHead(nn.Module):
         self, low_channels: int, high_channels: int, num_classes: int, widths: DeepLabWidths
     ) -> None:
         super().__init__()
-        inner = widths.decoder
-        fuse = nn.Sequential(
-            ActiveConvolution(_LOW_LEVEL + inner, inner, 3), ActiveConvolution(inner, inner, 3)
-        )
-        low = {"project_conv": ActiveConvolution(low_channels, _LOW_LEVEL, 1), "fuse_conv": fuse}
-        high = {"project_conv": WindowedPyramid(high_channels, inner, widths.window)}
-        self.decoder = nn.ModuleDict({"res2": nn.ModuleDict(low), "res5": nn.ModuleDict(high)})
-        self.predictor = nn.Conv2d(inner, num_classes, 1)
+        self.decoder = DeepLabDecoder(low_channels, high_channels, widths)
+        self.predictor = nn.Conv2d(widths.decoder, num_classes, 1)
 
     @override
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Map the two feature maps to logits [B, num_classes, h, w] at the size of `low`."""
-        near = self.decoder.get_submodule("res2.project_conv")(low)
-        far = functional.interpolate(
-            self.decoder.get_submodule("res5.project_conv")(high),
-            size=near.shape[2:],
-            mode="bilinear",
-            align_corners=False,
-        )
-        joined = self.decoder.get_submodule("res2.fuse_conv")(torch.cat([near, far], dim=1))
-        logits: Tensor = self.predictor(joined)
+        logits: Tensor = self.predictor(self.decoder(low, high))
         return logits
 
 
@@ -252,5 +200,6 @@ class Detectron2DeepLab(nn.Module):
         Tensor
             [B, num_classes, H / 4, W / 4] float32, sizes rounded up.
         """
-        logits: Tensor = self.sem_seg_head(*self.backbone(image))
+        low, high = self.backbone(image)
+        logits: Tensor = self.sem_seg_head(low, high)
         return logits

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._jit_internal import is_scripting
 from torch.nn import functional
 from typing_extensions import override
 
@@ -21,7 +22,6 @@ from segserve.export.models.detectron2_resnet import Detectron2ResNet
 from segserve.export.models.fpn import Detectron2Pyramid
 from segserve.export.models.panoptic_fpn import SemanticHead
 
-_LAYERS = 3
 _LEVELS = 4
 _STEPS = 2
 
@@ -72,9 +72,8 @@ class SemanticPointHead(nn.Module):
     @override
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         """Map [B, channels, P] and [B, num_classes, P] to logits [B, num_classes, P]."""
-        x = torch.cat([fine, coarse], dim=1)
-        for layer in (self.fc1, self.fc2, self.fc3):
-            x = functional.relu(layer(x))
+        x = functional.relu(self.fc1(torch.cat([fine, coarse], dim=1)))
+        x = functional.relu(self.fc3(functional.relu(self.fc2(x))))
         logits: Tensor = self.predictor(x)
         return logits
 
@@ -98,6 +97,15 @@ def sample_maps(features: Tensor, points: Tensor) -> Tensor:
     return functional.grid_sample(features, grid, align_corners=False).squeeze(3)
 
 
+def _smaller(positions: int, count: int) -> int:
+    """Give the smaller one; exported graphs decide it at every run."""
+    if is_scripting():
+        return min(positions, count)
+    smaller: Any = torch.sym_min  # torch has no type for it
+    fewest: int = smaller(positions, count)
+    return fewest
+
+
 def closest_calls(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Give the positions where the best class leads the second one least.
 
@@ -118,8 +126,7 @@ def closest_calls(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     height, width = logits.shape[2], logits.shape[3]
     best = torch.topk(logits, 2, dim=1).values
     doubt = (best[:, 1] - best[:, 0]).flatten(1)
-    smaller: Any = torch.sym_min  # keeps the export free of a choice; torch has no type for it
-    _, index = torch.topk(doubt, smaller(height * width, count), dim=1)
+    _, index = torch.topk(doubt, _smaller(height * width, count), dim=1)
     row = torch.div(index, width, rounding_mode="floor")
     x = ((index - row * width).to(logits.dtype) + 0.5) / width
     y = (row.to(logits.dtype) + 0.5) / height
