@@ -70,3 +70,12 @@ def test_plain_masks() -> None:
 def test_wrong_input(masks, padded, content, source) -> None:
     with pytest.raises(InvalidInput, match="expected"):
         resize_masks_to_rle(masks, padded, content, source)
+
+
+def test_what_is_not_finite_is_treated_as_torch_does() -> None:
+    masks = blobs(2, 3, 20, 24)
+    masks[0, 9, 9], masks[1, 9, 9], masks[2, 3, 3] = np.nan, np.inf, -np.inf
+    sizes = ((80, 96), (80, 90), (120, 135))
+    got = resize_masks_to_rle(masks, *sizes)
+    want = by_torch(masks, *sizes)
+    np.testing.assert_array_equal(np.stack([rle.decode(one) for one in got]), want)

@@ -131,3 +131,14 @@ def test_none_and_wrong_input() -> None:
     assert areas(()).shape == (0,)
     with pytest.raises(InvalidInput, match=r"\[2, 4\]"):
         paste_boxes_to_rle(np.zeros((1, 28, 28)), np.zeros((2, 4)), 5, 5)
+
+
+def test_what_is_not_finite_is_treated_as_torch_does() -> None:
+    masks, boxes = scene(3, 6, 90)
+    masks[0, 9, 9], masks[1, 9, 9], masks[2, 3, 3] = np.nan, np.inf, -np.inf
+    got = paste_boxes_to_rle(masks, boxes, 90, 120)
+    for mask, box, one in zip(masks, boxes, got, strict=True):
+        np.testing.assert_array_equal(rle.decode(one), by_torch(mask, box, 90, 120, 0.5))
+    got = paste_expanded_boxes_to_rle(masks, boxes, 90, 120)
+    want = by_torchvision(masks, boxes, 90, 120)
+    np.testing.assert_array_equal(np.stack([rle.decode(one) for one in got]), want)

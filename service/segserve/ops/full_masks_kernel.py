@@ -23,6 +23,9 @@ _FLOATS2 = types.Array(types.float32, 2, "C", readonly=True)
 _AXIS = types.Tuple((_INTS2, _FLOATS2, _INTS, _FLOATS2))
 
 ONE = np.float32(1)
+ONE_BITS = np.int32(0x3F800000)
+INFINITE_BITS = np.int32(0x7F800000)
+MAGNITUDE_BITS = np.int32(0x7FFFFFFF)
 OUT = np.uint8(1)
 IN = np.uint8(2)
 ANY = np.uint8(3)
@@ -88,14 +91,21 @@ def _exact(mask, samples_y, weights_y, samples_x, weights_x, y, x, orders):
 
 @njit()
 def _largest(mask):
-    """Give the largest magnitude, at least 1; NaN or infinite when any sample is."""
-    odd = np.float32(0)
-    top = ONE
-    for j in range(mask.shape[0]):
-        for i in range(mask.shape[1]):
-            odd += mask[j, i] * np.float32(0)
-            top = max(top, abs(mask[j, i]))
-    return top + odd
+    """Give the largest magnitude, at least 1; NaN when any sample is not finite.
+
+    Compared as integers, which order magnitudes as floats do, and are compared many at a time.
+    """
+    bits = mask.view(np.int32)
+    top = np.empty(1, dtype=np.int32)
+    top[0] = ONE_BITS
+    for j in range(bits.shape[0]):
+        largest = ONE_BITS
+        for i in range(bits.shape[1]):
+            largest = max(largest, bits[j, i] & MAGNITUDE_BITS)
+        top[0] = max(top[0], largest)
+    if top[0] >= INFINITE_BITS:
+        return np.float32(np.nan)
+    return top.view(np.float32)[0]
 
 
 @njit()

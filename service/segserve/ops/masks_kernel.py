@@ -30,6 +30,9 @@ GENERIC = 0
 GRID = 1
 SINGLE = 3
 ONE = np.float32(1)
+ONE_BITS = np.int32(0x3F800000)
+INFINITE_BITS = np.int32(0x7F800000)
+MAGNITUDE_BITS = np.int32(0x7FFFFFFF)
 HALF = np.float32(0.5)
 TWO = np.float32(2)
 RELATIVE_MARGIN = np.float32(1e-5)
@@ -38,14 +41,21 @@ SMALL_SIDES_PX = 128
 
 @njit()
 def _largest(mask):
-    """Give the largest magnitude, at least 1; NaN or infinite when any sample is."""
-    top = ONE
-    odd = np.float32(0)
-    for j in range(mask.shape[0]):
-        for i in range(mask.shape[1]):
-            odd += mask[j, i] * np.float32(0)
-            top = max(top, abs(mask[j, i]))
-    return top + odd
+    """Give the largest magnitude, at least 1; NaN when any sample is not finite.
+
+    Compared as integers, which order magnitudes as floats do, and are compared many at a time.
+    """
+    bits = mask.view(np.int32)
+    top = np.empty(1, dtype=np.int32)
+    top[0] = ONE_BITS
+    for j in range(bits.shape[0]):
+        largest = ONE_BITS
+        for i in range(bits.shape[1]):
+            largest = max(largest, bits[j, i] & MAGNITUDE_BITS)
+        top[0] = max(top[0], largest)
+    if top[0] >= INFINITE_BITS:
+        return np.float32(np.nan)
+    return top.view(np.float32)[0]
 
 
 @njit()
