@@ -14,7 +14,9 @@ from segserve.export.recipes import (
     pointrend_instance,
     polarmask,
     solo,
+    solo_demo,
     torchvision_semantic,
+    yolact,
 )
 
 RECIPES: tuple[Recipe, ...] = (
@@ -25,7 +27,9 @@ RECIPES: tuple[Recipe, ...] = (
     *pointrend_instance.RECIPES,
     *polarmask.RECIPES,
     *solo.RECIPES,
+    *solo_demo.RECIPES,
     *torchvision_semantic.RECIPES,
+    *yolact.RECIPES,
 )
 
 

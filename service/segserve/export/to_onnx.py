@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,15 +13,13 @@ import torch
 from torch import nn
 
 from segserve.core.errors import BackendFailed
-from segserve.core.tensor import Array
 from segserve.export.models.detection_onnx import translations
-from segserve.export.recipe import Recipe
+from segserve.export.recipe import ExportConfig, Recipe
 
 OPSET = 18
 _AXIS_NAMES = {0: "batch", 2: "height", 3: "width"}
 # Below this the dilated last stage has nothing to look at; the tracer wants a bound above 1.
 _MIN_SIDE_PX = 16
-_PICTURE_RANK = 4
 
 
 @contextmanager
@@ -47,19 +45,17 @@ def _side(name: str, multiple: int) -> object:
     return multiple * torch.export.Dim(f"{name}_{multiple}", min=2)
 
 
-def _free_axes(
-    samples: Mapping[str, Array], parameters: Mapping[str, str]
-) -> dict[str, dict[int, object]]:
-    """Give the axes that may vary: the batch's, and height and width of pictures."""
-    multiple = int(parameters.get("size_multiple", "1"))
+def _free_axes(config: ExportConfig) -> list[dict[int, object]]:
+    """Give each input's axes that may vary: the batch's, and those that the config leaves free."""
+    multiple = int(config.parameters.get("size_multiple", "1"))
     dims = {
         axis: _side(name, multiple) if axis else torch.export.Dim(name, min=1)
         for axis, name in _AXIS_NAMES.items()
     }
-    return {
-        name: {a: d for a, d in dims.items() if a == 0 or x.ndim == _PICTURE_RANK}
-        for name, x in samples.items()
-    }
+    return [
+        {a: d for a, d in dims.items() if a == 0 or (a <= len(t.dims) and t.dims[a - 1] < 0)}
+        for t in config.inputs
+    ]
 
 
 def _anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -122,9 +118,7 @@ def to_onnx(model: nn.Module, recipe: Recipe) -> bytes:
                 dynamo=True,
                 input_names=[t.name for t in config.inputs],
                 output_names=[t.name for t in config.outputs],
-                dynamic_shapes=tuple(
-                    _free_axes(samples, config.parameters)[t.name] for t in config.inputs
-                ),
+                dynamic_shapes=tuple(_free_axes(config)),
                 opset_version=OPSET,
                 custom_translation_table=dict(translations()),
                 external_data=False,

@@ -18,7 +18,7 @@ from segserve.families.instance import COLUMNS, VALID, InstanceFamily, InstanceR
 from segserve.families.mask_rule import MaskRule
 from segserve.families.panoptic import PanopticFamily, PanopticRule
 from segserve.families.parameter_values import ParameterReader, nearest, number, refuse, whole
-from segserve.families.refinement import Refinement, parse_refinement
+from segserve.families.prototype_masks import PrototypeMasks
 from segserve.families.refinement import Refinement, parse_refinement
 from segserve.families.semantic import OutputGrid, SemanticFamily, SemanticRule
 from segserve.ops.image_header import DEFAULT_MAX_PIXELS
@@ -248,11 +248,16 @@ def _full_masks(reader: ParameterReader) -> MaskRule:
     return FullMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5))
 
 
+def _prototype_masks(reader: ParameterReader) -> MaskRule:
+    return PrototypeMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5))
+
+
 _IN_0_1 = "a number in 0..1"
 _MASK_RULES: dict[str, Callable[[ParameterReader], MaskRule]] = {
     "box": _box_masks,
     "full": _full_masks,
     "contour": lambda _: ContourMasks(),
+    "prototypes": _prototype_masks,
 }
 _BUILDERS: dict[str, Callable[[_Parts], Family]] = {
     "semantic": _semantic,
