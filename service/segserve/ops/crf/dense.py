@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from segserve.core.errors import InvalidInput
 from segserve.ops.crf.field import Message, aligned, infer, padded
+from segserve.ops.crf.half import STEP_PX, enlarge
 from segserve.ops.crf.lattice import Floats, Image8, bilateral_lattice, gaussian_lattice
 from segserve.ops.crf.options import CrfMode, DenseCrfOptions, weights_of
 
@@ -108,10 +109,18 @@ def _refine(
     width = padded(len(kept))
     logits = aligned(planes.shape[1] * width)
     _kernel().gather(planes, kept, width, logits)
-    near = bilateral_lattice(image, options.bilateral_sxy_px, options.bilateral_srgb)
-    close = gaussian_lattice(height, columns, options.gaussian_sxy_px)
+    half = options.mode == CrfMode.FAST.value
+    step = STEP_PX if half else 1
+    near = bilateral_lattice(image, options.bilateral_sxy_px, options.bilateral_srgb, step_px=step)
+    close = gaussian_lattice(height, columns, options.gaussian_sxy_px, step)
     bilateral = Message(near, weights_of(options.bilateral_compat, len(planes), kept))
     gaussian = Message(close, weights_of(options.gaussian_compat, len(planes), kept))
     lazy = options.mode != CrfMode.EXACT.value
-    rows = infer(logits, bilateral, gaussian, options.iterations, lazy=lazy, stop=stop)
-    return rows, width
+    if not half:
+        rows = infer(logits, bilateral, gaussian, options.iterations, lazy=lazy, stop=stop)
+        return rows, width
+    some = logits.reshape(height, columns, width)[::STEP_PX, ::STEP_PX]
+    fewer = aligned(some.size)
+    fewer.reshape(some.shape)[:] = some
+    rows = infer(fewer, bilateral, gaussian, options.iterations, lazy=True, stop=stop)
+    return enlarge(image, logits, rows, bilateral, gaussian), width

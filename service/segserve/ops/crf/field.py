@@ -38,8 +38,9 @@ def padded(labels: int) -> int:
     return -(-labels // _LANES) * _LANES
 
 
-def _groups(count: int) -> tuple[int, ...] | npt.NDArray[np.int64]:
-    """Give what stands for this many groups of eight labels (`pass_kernel`)."""
+def groups_of(width: int) -> tuple[int, ...] | npt.NDArray[np.int64]:
+    """Give what stands for rows of this many floats in the kernels (`pass_kernel`)."""
+    count = width // _LANES
     return (0,) * count if count <= _MAX_COMPILED_GROUPS else np.zeros(count, np.int64)
 
 
@@ -139,7 +140,7 @@ def infer(
     kernel = _passes()
     beliefs = aligned(len(logits))
     width = bilateral.width
-    groups = _groups(width // _LANES)
+    groups = groups_of(width)
     limits = np.full(len(logits) // width, -1, np.float32)
     tolerance = np.float32(_TOLERANCE if lazy else -1)
     ask(stop)

@@ -3,7 +3,7 @@
 Labels stand in groups of eight lanes; rows of lattice values and of pixels are flat, `width` floats
 each, a multiple of eight.
 """
-# ruff: noqa: E501, PLR0917  the next line is one directive; kernels take scratch as arguments
+# ruff: noqa: E501  the next line is one directive
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np

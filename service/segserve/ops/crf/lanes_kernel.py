@@ -109,10 +109,16 @@ def _larger(builder, a, b):
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
+def _less(builder, a, b):
+    return builder.select(builder.fcmp_ordered("<", a, b), _constant(1), _constant(0))
+
+
 add = _binary("add", lambda builder, a, b: builder.fadd(a, b))
 sub = _binary("sub", lambda builder, a, b: builder.fsub(a, b))
 mul = _binary("mul", lambda builder, a, b: builder.fmul(a, b))
+div = _binary("div", lambda builder, a, b: builder.fdiv(a, b))
 larger = _binary("larger", _larger)
+less = _binary("less", _less)  # 1 where a < b, else 0
 
 
 @intrinsic
@@ -123,6 +129,16 @@ def fma(typingctx, a, b, c):
         return _call(builder, "llvm.fma", *args)
 
     return lanes(lanes, lanes, lanes), generate
+
+
+@intrinsic
+def rounded(typingctx, a):
+    """Give each lane rounded to the nearest whole number, halves to the even one."""
+
+    def generate(context, builder, signature, args):
+        return _call(builder, "llvm.rint", args[0])
+
+    return lanes(lanes), generate
 
 
 @intrinsic

@@ -14,6 +14,8 @@ distance and all neighbours are found by merging the sorted keys with themselves
 import numpy as np
 from numba import types
 
+from segserve.ops.crf.lanes_kernel import LANES
+from segserve.ops.crf.places_kernel import EMPTY, grown, place_eight, slot_of, vertex_key
 from segserve.ops.kernel_cache import njit
 
 _IMAGE = types.Array(types.uint8, 3, "C", readonly=True)
@@ -21,8 +23,6 @@ _WEIGHTS = types.float32[:, ::1]
 _INTS = types.int32[::1]
 _INT_ROWS = types.int32[:, ::1]
 _KEYS = types.int64[::1]
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
-_EMPTY = np.int32(-1)
 
 
 def _floats(d):
@@ -31,110 +31,6 @@ def _floats(d):
 
 def _ints(d):
     return types.UniTuple(types.int64, d)
-
-
-@njit()
-def slot_of(key, salt, bits):
-    """Give the first place of a key in a table of 2^bits places."""
-    mixed = (np.uint64(key) ^ (np.uint64(salt) << np.uint64(40))) * _SPREAD
-    return np.int64(mixed >> np.uint64(64 - bits))
-
-
-@njit()
-def _grown(keys, filled, bits):
-    """Give a table of twice as many places, filled with the first `filled` keys."""
-    table = np.full(1 << bits, _EMPTY, np.int32)
-    last = (1 << bits) - 1
-    for i in range(filled):
-        place = slot_of(keys[i], 0, bits)
-        while table[place] != _EMPTY:
-            place = (place + 1) & last
-        table[place] = i
-    return table
-
-
-@njit()
-def find(keys, table, bits, key):
-    """Give the vertex with this key, -1 where there is none."""
-    last = (1 << bits) - 1
-    place = slot_of(key, 0, bits)
-    while table[place] != _EMPTY:
-        if keys[table[place]] == key:
-            return table[place]
-        place = (place + 1) & last
-    return _EMPTY
-
-
-@njit()
-def place_point(position, factors, elevated, origin, rank, bary):
-    """Find the simplex around a point.
-
-    Parameters
-    ----------
-    position : float32 [d]
-    factors : tuple of d float32
-        From position to the lattice's plane.
-    elevated, origin, bary : float32 [d+1], [d+1], [d+2]
-        Scratch, the simplex's vertex of remainder 0, and the weights of its vertices by remainder.
-    rank : int64 [d+1]
-        Order of the coordinates within the simplex.
-    """
-    d = len(factors)
-    down = np.float32(1) / np.float32(d + 1)
-    up = np.float32(d + 1)
-    rest = np.float32(0)
-    for j in range(d, 0, -1):
-        along = position[j - 1] * factors[j - 1]
-        elevated[j] = rest - np.float32(j) * along
-        rest += along
-    elevated[0] = rest
-    off_plane = 0
-    for i in range(d + 1):
-        step = np.rint(down * elevated[i])
-        origin[i] = step * up
-        off_plane += np.int64(step)
-        rank[i] = 0
-    for i in range(d):
-        ahead = elevated[i] - origin[i]
-        for j in range(i + 1, d + 1):
-            less = np.int64(ahead < elevated[j] - origin[j])
-            rank[i] += less
-            rank[j] += 1 - less
-    for i in range(d + 2):
-        bary[i] = np.float32(0)
-    for i in range(d + 1):
-        turned = rank[i] + off_plane
-        if turned < 0:
-            turned += d + 1
-            origin[i] += up
-        elif turned > d:
-            turned -= d + 1
-            origin[i] -= up
-        rank[i] = turned
-        share = (elevated[i] - origin[i]) * down
-        bary[d - turned] += share
-        bary[d - turned + 1] -= share
-    bary[0] += np.float32(1) + bary[d + 1]
-
-
-@njit()
-def vertex_key(base, rank, strides, remainder):
-    """Give the key of the simplex's vertex of this remainder."""
-    d = len(strides)
-    key = base
-    for i in range(d):
-        step = remainder if rank[i] <= d - remainder else remainder - (d + 1)
-        key += step * strides[i]
-    return key
-
-
-@njit()
-def position_of(image, y, x, sigmas, position):
-    """Write the features of a pixel: x, y and, in five dimensions, its colour, over their sigmas."""
-    position[0] = np.float32(x) / sigmas[0]
-    position[1] = np.float32(y) / sigmas[1]
-    for i in range(2, len(sigmas)):
-        position[i] = np.float32(image[y, x, i - 2]) / sigmas[i]
 
 
 @njit(
@@ -166,31 +62,44 @@ def embed(image, step, sigmas, factors, strides, simplex, weights, corners):
         Their count; the vertices' keys; the table that finds a vertex and its size.
     """
     d = len(sigmas)
-    position, elevated = np.empty(d, np.float32), np.empty(d + 1, np.float32)
-    origin, bary = np.empty(d + 1, np.float32), np.empty(d + 2, np.float32)
-    rank = np.empty(d + 1, np.int64)
+    features = np.zeros(d * LANES, np.float32)
+    origins = np.empty((d + 1) * LANES, np.float32)
+    ranks, shares = np.empty_like(origins), np.empty_like(origins)
+    rank, share = np.empty(d + 1, np.int64), np.empty(d + 1, np.float32)
     count = simplex.shape[0]
     bits = 12
     while (1 << bits) < 2 * count:
         bits += 1
-    seen = np.full(1 << bits, _EMPTY, np.int32)
+    seen = np.full(1 << bits, EMPTY, np.int32)
     last = (1 << bits) - 1
     bases, orders = np.empty(count, np.int64), np.empty(count, np.int32)
     vertex_bits = 14
     keys = np.empty(1 << (vertex_bits - 1), np.int64)
-    table = _grown(keys, 0, vertex_bits)
+    table = grown(keys, 0, vertex_bits)
     simplices, vertices, n = 0, 0, 0
     base_before, order_before = np.int64(0), np.int32(-1)
-    for y in range(0, image.shape[0], step):
-        for x in range(0, image.shape[1], step):
-            position_of(image, y, x, sigmas, position)
-            place_point(position, factors, elevated, origin, rank, bary)
+    y, x = 0, 0
+    for first in range(0, count, LANES):
+        for lane in range(min(LANES, count - first)):
+            features[lane] = np.float32(x)
+            features[LANES + lane] = np.float32(y)
+            for i in range(2, d):
+                features[i * LANES + lane] = np.float32(image[y, x, i - 2])
+            x += step
+            if x >= image.shape[1]:
+                y, x = y + step, 0
+        place_eight(features, sigmas, factors, origins, ranks, shares)
+        for lane in range(min(LANES, count - first)):
             base, order = np.int64(0), np.int32(0)
-            for i in range(d):
-                base += np.int64(origin[i]) * strides[i]
+            for i in range(d + 1):
+                rank[i] = np.int64(ranks[i * LANES + lane])
+                share[rank[i]] = shares[i * LANES + lane]
                 order = np.int32(order * (d + 1) + rank[i])
-            for k in range(d + 1):
-                weights[n, k] = bary[k]
+            for i in range(d):
+                base += np.int64(origins[i * LANES + lane]) * strides[i]
+            weights[n, 0] = share[d] + (np.float32(1) - share[0])
+            for k in range(1, d + 1):
+                weights[n, k] = share[d - k] - share[d - k + 1]
             if n and base == base_before and order == order_before:
                 simplex[n] = simplex[n - 1]
                 n += 1
@@ -198,10 +107,10 @@ def embed(image, step, sigmas, factors, strides, simplex, weights, corners):
             base_before, order_before = base, order
             place = slot_of(base, order, bits)
             found = seen[place]
-            while found != _EMPTY and (bases[found] != base or orders[found] != order):
+            while found != EMPTY and (bases[found] != base or orders[found] != order):
                 place = (place + 1) & last
                 found = seen[place]
-            if found == _EMPTY:
+            if found == EMPTY:
                 found = np.int32(simplices)
                 seen[place] = found
                 bases[found], orders[found] = base, order
@@ -211,14 +120,14 @@ def embed(image, step, sigmas, factors, strides, simplex, weights, corners):
                     longer = np.empty(1 << (vertex_bits - 1), np.int64)
                     longer[:vertices] = keys[:vertices]
                     keys = longer
-                    table = _grown(keys, vertices, vertex_bits)
+                    table = grown(keys, vertices, vertex_bits)
                 vertex_last = (1 << vertex_bits) - 1
                 for k in range(d + 1):
                     key = vertex_key(base, rank, strides, k)
                     at = slot_of(key, 0, vertex_bits)
-                    while table[at] != _EMPTY and keys[table[at]] != key:
+                    while table[at] != EMPTY and keys[table[at]] != key:
                         at = (at + 1) & vertex_last
-                    if table[at] == _EMPTY:
+                    if table[at] == EMPTY:
                         table[at] = vertices
                         keys[vertices] = key
                         vertices += 1

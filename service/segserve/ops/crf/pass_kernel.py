@@ -31,7 +31,7 @@ _INTS = types.int32[::1]
 _INT_ROWS = types.int32[:, ::1]
 _WEIGHTS = types.float32[:, ::1]
 _PLACES = types.Tuple((_INTS, _INT_ROWS, _WEIGHTS, _FLAT))
-_GROUPS = (*(types.UniTuple(types.int64, n) for n in range(1, 5)), types.int64[::1])
+GROUPS = (*(types.UniTuple(types.int64, n) for n in range(1, 5)), types.int64[::1])
 """Groups of eight labels: a tuple's length is known when a kernel is compiled, so that its loops are
 straight code for up to 32 labels; above that an array of as many elements stands for it."""
 _NEAR, _CLOSE = 6, 3
@@ -39,7 +39,7 @@ _NEAR, _CLOSE = 6, 3
 
 
 @njit()
-def _normalise(logits, groups):
+def normalise(logits, groups):
     """Replace a row of logits by its softmax, in place; gives the largest belief."""
     top = load(logits, 0)
     for group in range(1, len(groups)):
@@ -103,7 +103,7 @@ def _splat_close(corners, weights, inside, n, first, width, values, change):
         store(values, at, fma(spread(weights[n, k]), change, load(values, at)))
 
 
-@njit([types.void(_FLAT, g, _PLACES, _PLACES, _FLAT, _FLAT, _FLAT) for g in _GROUPS])
+@njit([types.void(_FLAT, g, _PLACES, _PLACES, _FLAT, _FLAT, _FLAT) for g in GROUPS])
 def begin(logits, groups, bilateral, gaussian, beliefs, to_bilateral, to_gaussian):
     """Normalise the unary terms alone, keep them as beliefs, and splat them."""
     near, near_corners, near_weights, _ = bilateral
@@ -114,7 +114,7 @@ def begin(logits, groups, bilateral, gaussian, beliefs, to_bilateral, to_gaussia
         for group in range(len(groups)):
             lane = group * LANES
             store(row, lane, load(logits, n * width + lane))
-        _normalise(row, groups)
+        normalise(row, groups)
         for group in range(len(groups)):
             lane = group * LANES
             belief = load(row, lane)
@@ -131,7 +131,7 @@ _STATE = types.Tuple((_PLACES, _FLAT, _FLAT, _FLAT))
 @njit(
     [
         types.int64(_FLAT, g, _STATE, _STATE, _FLAT, _FLAT, types.float32, types.boolean)
-        for g in _GROUPS
+        for g in GROUPS
     ]
 )
 def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last):
@@ -181,7 +181,7 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
                 close_corners, close_weights, j, n, lane, width, close_values, logit
             )
             store(row, lane, logit)
-        highest = _normalise(row, groups)
+        highest = normalise(row, groups)
         if tolerance >= 0:
             room = max(np.float32(1) - highest, np.float32(1e-7))
             limits[n] = reach + np.float32(0.5) * _log_below(np.float32(1) + tolerance / room)
