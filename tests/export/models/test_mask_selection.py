@@ -1,5 +1,8 @@
 """Candidates, mask quality and matrix NMS, against the original's way: one mask per candidate."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -143,3 +146,44 @@ def test_torchscript(cuts) -> None:
     parts = [[part] for part in masks.split(list(cuts), dim=1)]
     scripted = torch.jit.script(chosen)(categories, parts)
     assert all(torch.equal(a, b) for a, b in zip(chosen(categories, parts), scripted, strict=True))
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """The two-section selection in ONNX, its batch free."""
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.selection = selection((25, 9), replace(RULE, cells_at_once=20))
+
+        def forward(self, categories, masks):
+            return self.selection(categories, [[masks[:, :25]], [masks[:, 25:]]])
+
+    batch = torch.export.Dim("batch", min=1)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Network(),
+            images(2),
+            dynamo=True,
+            dynamic_shapes=({0: batch}, {0: batch}),
+            opset_version=18,
+            verbose=False,
+        )
+    data = program.model_proto.SerializeToString()
+    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parity
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("count", "share"), [(1, 0.3), (2, 0.02), (5, 0.3), (2, 0.0)])
+def test_onnx(graph, count, share) -> None:
+    categories, masks = images(count, seed=count, share=share)
+    expected = selection((25, 9))(categories, [[masks[:, :25]], [masks[:, 25:]]])
+    names = [i.name for i in graph.get_inputs()]
+    got = graph.run(None, dict(zip(names, (categories.numpy(), masks.numpy()), strict=True)))
+    for ours, theirs in zip(got, expected, strict=True):
+        assert np.allclose(ours.astype(np.float64), theirs.numpy().astype(np.float64), atol=1e-6)

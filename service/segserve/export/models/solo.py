@@ -34,7 +34,8 @@ class CellFilters(nn.Module):
     @override
     def forward(self) -> list[Tensor]:
         """Give filters [cells, channels] and biases [cells]."""
-        return [self.weight.flatten(1), self.bias]
+        # Counters of FLOPs hook modules, and trip over a parameter that comes out as it is.
+        return [self.weight.flatten(1), self.bias.clone()]
 
 
 class GridHead(nn.Module):
