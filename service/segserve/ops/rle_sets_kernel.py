@@ -231,3 +231,19 @@ def join_runs(runs, height):
         edges[n] = runs[run, 0] * height + runs[run, 2]
         n += 1
     return edges[:n]
+
+
+@njit(types.uint8[:, ::1](_LONGS, types.int64, types.UniTuple(types.int64, 4)))
+def crop_of_edges(edges, height, box):
+    """Set the pixels of a mask in a canvas of its tight box (x1, y1, x2, y2): uint8 [h, w]."""
+    x1, y1, x2, y2 = box
+    canvas = np.zeros((y2 - y1, x2 - x1), dtype=np.uint8)
+    for i in range(0, edges.shape[0], 2):
+        place = edges[i]
+        while place < edges[i + 1]:
+            column = place // height
+            end = min(edges[i + 1], (column + 1) * height)
+            for y in range(place - column * height, end - column * height):
+                canvas[y - y1, column - x1] = 1
+            place = end
+    return canvas
