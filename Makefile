@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q --no-input --
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint types contracts unit fmt proto bench bench-kernels parity export-env train-demo soak image-test clean help
+.PHONY: demo test lint types contracts unit fmt proto bench bench-kernels bench-refine parity export-env train-demo soak image-test clean help
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -60,6 +60,9 @@ bench: $(VENV)/.stamp-dev  ## bare loop against server; BENCH=--quick for a shor
 bench-kernels: $(VENV)/.stamp-dev  ## every kernel against its baseline (make export-env adds torch's); BENCH="--quick --only crf"
 	@$(BIN)/python -m loadtests.kernels.environment build/bench-env
 	@OMP_NUM_THREADS=1 build/bench-env/bin/python -m loadtests.kernels $(BENCH)
+
+bench-refine: $(VENV)/.stamp-dev  ## plain clients alone, then beside refining ones; BENCH=--quick for a short run
+	@$(BIN)/python -m loadtests.refine_load $(BENCH)
 
 export-env: $(VENV)/.stamp-export  ## add torch and the export extra, which `make test` then uses
 

@@ -1,0 +1,148 @@
+"""`make bench-refine`: what refining clients cost those that refine nothing.
+
+Six clients without refinement are measured alone, then with two refining clients beside them, in
+turn, and medians taken over the rounds. The model is held to one core (``--cpu-threads 1``), and
+the CRF has the one thread of its own that the server gives it, for the other core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from loadtests import payloads
+from loadtests.generator import Load, Target, run_load
+from loadtests.rows import Row, table, write
+from loadtests.server_process import ServerProcess, running_server
+from segserve.client import Client, Refine, SegmentOptions
+
+PLAIN, REFINING = 6, 2
+_SETTLE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to measure, and what a refinement may take."""
+
+    rounds: int
+    seconds: float
+    budget_ms: float
+
+
+@dataclass(frozen=True)
+class Refined:
+    """One answer to a refining client: how long it took, and what the server said."""
+
+    latency_ms: float
+    refined: bool
+
+
+@contextmanager
+def _refining(server: ServerProcess, image: Path, plan: Plan) -> Iterator[list[Refined]]:
+    """Let refining clients run; the list fills as they are answered."""
+    answers: list[Refined] = []
+    ended = threading.Event()
+    wanted = SegmentOptions(
+        refine=Refine.DENSE_CRF, parameters={"crf_max_ms": f"{plan.budget_ms:g}"}
+    )
+
+    def client() -> None:
+        with Client(f"127.0.0.1:{server.grpc_port}") as connection:
+            while not ended.is_set():
+                start_s = time.perf_counter()
+                result = connection.segment(image, payloads.MODEL, wanted)
+                latency_ms = (time.perf_counter() - start_s) * 1e3
+                answers.append(Refined(latency_ms, bool(result.refined)))
+
+    threads = [threading.Thread(target=client) for _ in range(REFINING)]
+    for thread in threads:
+        thread.start()
+    time.sleep(_SETTLE_S)
+    answers.clear()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def _plain(server: ServerProcess, body: Path, plan: Plan) -> Load:
+    target = Target(f"127.0.0.1:{server.grpc_port}", payloads.SEGMENT)
+    return run_load(target, [body], PLAIN, plan.seconds)
+
+
+def run(plan: Plan, models: Path) -> list[Row]:
+    """Measure; `models` is the repository with the demo model."""
+    samples: dict[str, list[float]] = defaultdict(list)
+    answers: list[Refined] = []
+    with tempfile.TemporaryDirectory(prefix="segserve-refine-") as name:
+        folder = Path(name)
+        repository = payloads.write_repository(folder / "models", models)
+        (image,) = payloads.write_images(folder / "images", payloads.ONE_SIZE_PX, 1)
+        (body,) = payloads.write_segment_requests([image])
+        with running_server(repository, "--cpu-threads", "1") as server:
+            _plain(server, body, plan)  # what is slow at first is not measured
+            for number in range(plan.rounds):
+                print(f"round {number + 1} of {plan.rounds}", flush=True)
+                _keep(samples, "alone", _plain(server, body, plan))
+                with _refining(server, image, plan) as more:
+                    _keep(samples, "beside", _plain(server, body, plan))
+                answers += more
+    return _rows({key: median(values) for key, values in samples.items()}, answers, plan)
+
+
+def _keep(samples: dict[str, list[float]], name: str, load: Load) -> None:
+    samples[f"{name}_per_s"].append(load.per_s)
+    samples[f"{name}_p99_ms"].append(load.p99_ms)
+
+
+def _rows(medians: dict[str, float], answers: list[Refined], plan: Plan) -> list[Row]:
+    alone_per_s, beside_per_s = medians["alone_per_s"], medians["beside_per_s"]
+    alone_ms, beside_ms = medians["alone_p99_ms"], medians["beside_p99_ms"]
+    who = f"{PLAIN} plain clients beside {REFINING} refining ones"
+    refined = [a for a in answers if a.refined]
+    honest = [a for a in refined if a.latency_ms <= plan.budget_ms + beside_ms]
+    kept = len(answers) - len(refined) + len(honest)
+    rate = len(answers) / (plan.rounds * plan.seconds)
+    share = 100 / max(len(answers), 1)
+    return [
+        Row(
+            f"{who}, throughput", beside_per_s, "images/s", alone_per_s,
+            beside_per_s / alone_per_s, "ratio >= 0.9",
+        ),
+        Row(f"{who}, p99", beside_ms, "ms", alone_ms, beside_ms / alone_ms, "ratio <= 1.11"),
+        Row("refining clients, answers", rate, "1/s"),
+        Row("refining clients, refined", share * len(refined), "%"),
+        Row("refining clients, p50", median(a.latency_ms for a in answers), "ms"),
+        Row("refined in the budget or flagged", share * kept, "%", goal="value >= 100"),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Measure, print, and write build/bench/refine.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
+    parser.add_argument("--budget-ms", type=float, default=500.0, help="of a refinement")
+    parser.add_argument("--models", type=Path, default=Path("model_repository"))
+    parser.add_argument("--out", type=Path, default=Path("build/bench/refine.json"))
+    arguments = parser.parse_args()
+    rounds, seconds = (1, 2.0) if arguments.quick else (arguments.rounds, arguments.seconds)
+    rows = run(Plan(rounds, seconds, arguments.budget_ms), arguments.models)
+    print(table(rows))
+    write(rows, arguments.out)
+    print(f"rows are in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
