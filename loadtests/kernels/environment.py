@@ -3,7 +3,8 @@
 pydensecrf's source distribution is from 2018: its generated C++ does not compile against
 Python 3.11, and its Cython sources need Cython below 3. So the generated files are deleted, and
 it is built with a compiler and an old Cython in an environment of its own, from which Segserve's
-is visible too. Where that fails, the benchmark says so and skips the rows that need it.
+is visible too, beside OpenCV, scikit-learn and pycocotools. Where that fails, the benchmark says
+so and skips the rows that need it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pathlib import Path
 
 PYDENSECRF = "pydensecrf==1.0rc3"
 BUILD_TOOLS = ("setuptools<70", "wheel", "Cython==0.29.37", "numpy")
+LIBRARIES = ("scikit-learn", "opencv-python-headless", "pycocotools")
 TIMEOUT_S = 600
-STAMP = "pydensecrf.txt"
+STAMP = "installed.txt"
 
 
 def make(folder: Path) -> str:
@@ -33,17 +35,18 @@ def make(folder: Path) -> str:
     Returns
     -------
     said : str
-        ``ok``, or why pydensecrf could not be built.
+        ``ok``, or what could not be installed and why.
     """
     stamp = folder / STAMP
     if stamp.exists():
         return stamp.read_text().strip()
     venv.create(folder, with_pip=True, clear=True)
-    try:
-        _build_pydensecrf(folder)
-        said = "ok"
-    except (subprocess.SubprocessError, OSError, tarfile.TarError) as error:
-        said = f"pydensecrf was not built: {_reason(error)}"
+    said = "ok"
+    for step in (_build_pydensecrf, _install_libraries):
+        try:
+            step(folder)
+        except (subprocess.SubprocessError, OSError, tarfile.TarError) as error:
+            said = f"incomplete, {step.__name__.strip('_')}: {_reason(error)}"
     _show_own_packages(folder)
     stamp.write_text(said + "\n")
     return said
@@ -54,8 +57,16 @@ def python_of(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+def _pip(folder: Path) -> list[str]:
+    return [str(python_of(folder)), "-m", "pip", "--disable-pip-version-check", "-q"]
+
+
+def _install_libraries(folder: Path) -> None:
+    _run([*_pip(folder), "install", "-c", "constraints.txt", *LIBRARIES])
+
+
 def _build_pydensecrf(folder: Path) -> None:
-    pip = [str(python_of(folder)), "-m", "pip", "--disable-pip-version-check", "-q"]
+    pip = _pip(folder)
     _run([*pip, "install", *BUILD_TOOLS])
     with tempfile.TemporaryDirectory() as scratch:
         fetch = ("download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation")
