@@ -64,19 +64,51 @@ def test_the_mode_is_given_back(slim) -> None:
     slim.eval()
 
 
-def test_what_cannot_be_compiled_says_so() -> None:
-    class Python(torch.nn.Module):
+class Renamed(torch.nn.Module):
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        return picture
+
+
+class Choosing(torch.nn.Module):
+    """What TorchScript cannot compile, and a recording gets wrong at other sizes."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        is_wide = image.shape[3] > image.shape[2]
+        return self.network(image) * {True: 1.0, False: 2.0}[bool(is_wide) and bool(globals())]
+
+
+class Refusing(torch.nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        raise ValueError(f"no {len(globals())}")
+
+
+def test_what_cannot_be_compiled_is_recorded(slim) -> None:
+    class Simple(Choosing):
         def forward(self, image: torch.Tensor) -> torch.Tensor:
-            return image * len(globals())
+            return self.network(image) * {True: 2.0}[bool(globals())]
 
-    class Renamed(torch.nn.Module):
-        def forward(self, picture: torch.Tensor) -> torch.Tensor:
-            return picture
+    program = to_torchscript(Simple(slim), DEMO)
+    image = {"image": np.random.default_rng(0).standard_normal((1, 3, 40, 64), np.float32)}
+    assert compare_torchscript(Simple(slim), program, DEMO, image).max_error_std < 1e-4
 
+
+def test_a_recording_that_holds_for_its_own_size_alone_is_found_out(slim) -> None:
+    image = {"image": np.random.default_rng(0).standard_normal((2, 3, 40, 64), np.float32)}
+    recorded = to_torchscript(Choosing(slim), DEMO)  # from a picture that is wider than high
+    comparison = compare_torchscript(Choosing(slim), recorded, DEMO, image)
+    assert not comparison.is_close
+    assert comparison.max_error_std > 0.5
+
+
+def test_what_can_be_neither_says_so() -> None:
     with pytest.raises(
         BackendFailed, match=r"deeplabv3plus_demo cannot be compiled.*--format onnx"
     ):
-        to_torchscript(Python(), DEMO)
+        to_torchscript(Refusing(), DEMO)
     with pytest.raises(BackendFailed, match=r"takes \['picture'\], expected .*\['image'\]"):
         to_torchscript(Renamed(), DEMO)
 
