@@ -7,6 +7,7 @@ from segserve.export.models.solo_parts import (  # noqa: E402  after the skip
     by_cell,
     categories_of_cells,
     head_levels,
+    original_names,
     peaks,
 )
 
@@ -43,3 +44,25 @@ def test_levels_of_the_head() -> None:
     assert float(levels[0][0, 0, 0, 0]) == (0 + 1 + 24 + 25) / 4
     assert levels[4][0, 0, 0].tolist() == pytest.approx([0.0, 0.5, 1.0], abs=0.17)
     assert levels[1] is pyramid[1]
+
+
+def test_newer_names_become_the_original_ones() -> None:
+    newer = {
+        "backbone.conv1.weight": "backbone.conv1.weight",
+        "mask_head.mask_feature_head.convs_all_levels.0.conv0.gn.bias": (
+            "mask_feat_head.convs_all_levels.0.conv0.gn.bias"
+        ),
+        "mask_head.mask_feature_head.conv_pred.conv.weight": (
+            "mask_feat_head.conv_pred.0.conv.weight"
+        ),
+        "mask_head.kernel_convs.3.conv.weight": "bbox_head.kernel_convs.3.conv.weight",
+        "mask_head.cls_convs.0.gn.weight": "bbox_head.cate_convs.0.gn.weight",
+        "mask_head.mask_convs_x.6.gn.bias": "bbox_head.ins_convs_x.6.gn.bias",
+        "mask_head.conv_mask_list.4.bias": "bbox_head.solo_ins_list.4.bias",
+        "mask_head.conv_kernel.bias": "bbox_head.solo_kernel.bias",
+        "mask_head.conv_cls.weight": "bbox_head.dsolo_cate.weight",
+    }
+    values = {key: torch.tensor(i) for i, key in enumerate(newer)}
+    renamed = original_names(values, "dsolo_cate")
+    assert {newer[key]: value for key, value in values.items()} == renamed
+    assert original_names(renamed, "dsolo_cate") == renamed

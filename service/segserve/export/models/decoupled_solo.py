@@ -6,7 +6,7 @@ Written from the paper (Wang et al., 2019, section 3.4) and the description of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,12 @@ from typing_extensions import override
 
 from segserve.export.models.mask_selection import MaskSelection
 from segserve.export.models.mmdet_fpn import coordinates, resized, tower
-from segserve.export.models.solo_parts import SoloShape, categories_of_cells, head_levels
+from segserve.export.models.solo_parts import (
+    SoloShape,
+    categories_of_cells,
+    head_levels,
+    original_names,
+)
 
 
 class CrossHead(nn.Module):
@@ -132,6 +137,10 @@ class DecoupledSolo(nn.Module):
         self.bbox_head = CrossHead(shape)
         sections = [(CrossMasks(shape.grids), sum(shape.cells))]
         self.selection = MaskSelection(sections, shape.min_pixels, shape.selection)
+
+    def adapt_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rename what mmdetection 2.18 and later name anew."""
+        return original_names(state, "dsolo_cate")
 
     @override
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

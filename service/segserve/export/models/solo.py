@@ -8,13 +8,20 @@ that are asked for are applied.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from segserve.export.models.mask_selection import MaskSelection
 from segserve.export.models.mmdet_fpn import coordinates, resized, tower
-from segserve.export.models.solo_parts import SoloShape, categories_of_cells, head_levels
+from segserve.export.models.solo_parts import (
+    SoloShape,
+    categories_of_cells,
+    head_levels,
+    original_names,
+)
 
 
 class CellFilters(nn.Module):
@@ -129,6 +136,10 @@ class Solo(nn.Module):
         self.bbox_head = GridHead(shape)
         sections = [(FilterMasks(enlarge=i > 1), cells) for i, cells in enumerate(shape.cells)]
         self.selection = MaskSelection(sections, shape.min_pixels, shape.selection)
+
+    def adapt_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rename what mmdetection 2.18 and later name anew."""
+        return original_names(state, "solo_cate")
 
     @override
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ Written from the description of WXinlong/SOLO (commit f4cd03b9404e3bd84ca0be4596
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -18,6 +19,18 @@ from segserve.export.models.resnet import EXPANSION, ResNetPyramid
 
 _STAGES = 4
 _LEVEL_STRIDES = (8, 8, 16, 32, 32)
+_NEWER_HEAD = "mask_head."
+_ORIGINAL_NAMES = {
+    "cls_convs": "cate_convs",
+    "mask_convs": "ins_convs",
+    "mask_convs_x": "ins_convs_x",
+    "mask_convs_y": "ins_convs_y",
+    "conv_mask_list": "solo_ins_list",
+    "conv_mask_list_x": "dsolo_ins_list_x",
+    "conv_mask_list_y": "dsolo_ins_list_y",
+    "conv_kernel": "solo_kernel",
+}
+"""Names of mmdetection 2.18 and later, and WXinlong/SOLO's."""
 
 
 @dataclass(frozen=True)
@@ -103,3 +116,27 @@ def by_cell(maps: Tensor) -> Tensor:
 def categories_of_cells(logits: list[Tensor]) -> Tensor:
     """Map [B, classes, g, g] of each level to probabilities [B, cells, classes], peaks alone."""
     return torch.cat([by_cell(peaks(level.sigmoid())) for level in logits], dim=1)
+
+
+def original_names(state: Mapping[str, Tensor], categories: str) -> dict[str, Tensor]:
+    """Give a checkpoint of mmdetection 2.18 or later WXinlong/SOLO's names; others as they are.
+
+    Source: open-mmlab/mmdetection ``mmdet/models/dense_heads/{solo_head,solov2_head}.py``.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+    categories : str
+        What the last convolution of the categories is called here.
+    """
+    names = {**_ORIGINAL_NAMES, "conv_cls": categories}
+    renamed: dict[str, Tensor] = {}
+    for key, value in state.items():
+        layer, dot, rest = key.removeprefix(_NEWER_HEAD).partition(".")
+        if not key.startswith(_NEWER_HEAD):
+            renamed[key] = value
+        elif layer == "mask_feature_head":
+            renamed["mask_feat_head." + rest.replace("conv_pred.", "conv_pred.0.")] = value
+        else:
+            renamed["bbox_head." + names.get(layer, layer) + dot + rest] = value
+    return renamed

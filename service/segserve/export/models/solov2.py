@@ -6,6 +6,8 @@ Written from the paper (Wang et al., 2020) and the description of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -17,6 +19,7 @@ from segserve.export.models.solo_parts import (
     by_cell,
     categories_of_cells,
     head_levels,
+    original_names,
 )
 
 _MASK_LEVELS = 4
@@ -160,6 +163,10 @@ class SoloV2(nn.Module):
         self.bbox_head = KernelHead(shape)
         sections = [(KernelMasks(), sum(shape.cells))]
         self.selection = MaskSelection(sections, shape.min_pixels, shape.selection)
+
+    def adapt_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rename what mmdetection 2.18 and later name anew."""
+        return original_names(state, "solo_cate")
 
     @override
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
