@@ -1,5 +1,8 @@
 """Tiny YOLACTs: anchors, shapes, keys."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -58,3 +61,23 @@ def test_old_checkpoints_lose_what_they_hold_twice(tiny) -> None:
         "surprise": torch.zeros(1),
     }
     assert set(tiny.adapt_checkpoint(old)) == {*state, "surprise"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "trunk"), [("yolact_resnet50", "resnet50"), ("yolact_resnet101_base", "resnet101")]
+)
+def test_names_and_shapes_are_those_of_the_checkpoints(
+    goldens: Path, folder: str, trunk: str
+) -> None:
+    entries = json.loads((goldens / folder / "manifest.json").read_text())["entries"]
+    with torch.device("meta"):
+        state = Yolact(YolactShape(trunk=trunk)).state_dict()
+    assert {k: list(v.shape) for k, v in state.items()} == {e["key"]: e["shape"] for e in entries}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_agrees(tiny) -> None:
+    image = torch.randn(2, 3, 100, 100, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        for ours, theirs in zip(torch.jit.script(tiny)(image), tiny(image), strict=True):
+            assert torch.allclose(ours.double(), theirs.double(), atol=1e-5)

@@ -77,3 +77,76 @@ def test_across_classes_a_prior_counts_once() -> None:
 
 def test_nothing_found() -> None:
     assert detect([[1.0, 0.0]] * 4) == ([], [], [])
+
+
+def random_scene(count: int = 60, classes: int = 4):
+    """Many overlapping boxes."""
+    generator = torch.Generator().manual_seed(7)
+    sides = torch.rand(count, 2, generator=generator) * 0.4 + 0.1
+    priors = torch.cat([torch.rand(count, 2, generator=generator), sides], dim=1)
+    logits = torch.randn(1, count, classes + 1, generator=generator) * 3
+    logits[..., 0] += 3
+    offsets = torch.randn(1, count, 4, generator=generator)
+    coefficients = torch.randn(1, count, 3, generator=generator)
+    return offsets, logits.softmax(-1), coefficients, priors
+
+
+def survivors(ranked, overlap, threshold: float) -> list[int]:
+    """Keep what no better one overlaps, fallen ones included."""
+    return [
+        prior
+        for i, prior in enumerate(ranked)
+        if all(float(overlap[prior, better]) <= threshold for better in ranked[:i])
+    ]
+
+
+def by_loop(overlap, scores, rule: FastNmsRule) -> list[tuple[float, int, int]]:
+    """Give (score, label, prior), best first, class by class as the original describes it."""
+    alive = [p for p in range(len(scores)) if float(scores[p].max()) > rule.score_threshold]
+    found = []
+    if rule.cross_class:
+        ranked = sorted(alive, key=lambda p: -float(scores[p].max()))[: rule.candidates]
+        kept = survivors(ranked, overlap, rule.iou_threshold)
+        found = [(float(scores[p].max()), int(scores[p].argmax()), p) for p in kept]
+    else:
+        for label in range(scores.shape[1]):
+            ranked = sorted(alive, key=lambda p: -float(scores[p, label]))[: rule.candidates]
+            kept = survivors(ranked, overlap, rule.iou_threshold)
+            found += [(float(scores[p, label]), label, p) for p in kept]
+    return sorted(found, reverse=True)[: rule.rows]
+
+
+@pytest.mark.parametrize("cross_class", [False, True])
+@pytest.mark.parametrize(("candidates", "rows"), [(200, 500), (200, 15), (8, 100)])
+def test_it_gives_what_a_loop_gives_in_fixed_rows(
+    cross_class: bool, candidates: int, rows: int
+) -> None:
+    rule = FastNmsRule(0.3, 0.3, candidates, rows, cross_class)
+    offsets, confidence, coefficients, priors = random_scene()
+    got = FastNms(rule)(offsets, confidence, coefficients, priors)
+    boxes, scores, labels, valid, chosen = (column[0] for column in got)
+    all_boxes = decoded(offsets, priors)[0]
+    expected = by_loop(overlaps(all_boxes), confidence[0, :, 1:], rule)
+    count, index = len(expected), [prior for _, _, prior in expected]
+    assert {column.shape[1] for column in got} == {rows}
+    assert 5 < count == int(valid.sum())
+    assert scores[:count].tolist() == [score for score, _, _ in expected]
+    assert labels[:count].tolist() == [label for _, label, _ in expected]
+    assert torch.equal(chosen[:count], coefficients[0, index])
+    assert torch.equal(boxes[:count], all_boxes[index])
+    assert valid[:count].all()
+    assert set(labels[count:].tolist()) <= {-1}
+
+
+def test_a_score_of_zero_is_a_row() -> None:
+    scores, labels, _ = detect([[0.1, 0.9, 0.0]] + [[1.0, 0.0, 0.0]] * 3)
+    assert (scores, labels) == ([0.9, 0.0], [0, 1])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("cross_class", [False, True])
+def test_torchscript_agrees(cross_class: bool) -> None:
+    nms = FastNms(FastNmsRule(rows=300, cross_class=cross_class))
+    scene = random_scene()
+    for ours, theirs in zip(torch.jit.script(nms)(*scene), nms(*scene), strict=True):
+        assert torch.equal(ours, theirs)

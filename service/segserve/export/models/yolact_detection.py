@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from segserve.export.models.proposals import DROPPED, take, top
+from segserve.export.models.proposals import take
 
-_CENTRE_VARIANCE, _SIZE_VARIANCE = 0.1, 0.2
+_VARIANCES = (0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,13 @@ class FastNmsRule:
     cross_class: bool = False
 
 
-def decoded(offsets: Tensor, priors: Tensor) -> Tensor:
-    """Give boxes x1, y1, x2, y2 [B, N, 4] from offsets [B, N, 4] and priors [N, 4]."""
-    sizes = priors[:, 2:] * torch.exp(offsets[..., 2:] * _SIZE_VARIANCE)
-    centres = priors[:, :2] + offsets[..., :2] * _CENTRE_VARIANCE * priors[:, 2:]
+def decoded(offsets: Tensor, priors: Tensor, variances: tuple[float, float] = _VARIANCES) -> Tensor:
+    """Give boxes x1, y1, x2, y2 [B, N, 4] from offsets [B, N, 4] and priors [N, 4].
+
+    Offsets of centres and of sides were divided by the two `variances` in training.
+    """
+    sizes = priors[:, 2:] * torch.exp(offsets[..., 2:] * variances[1])
+    centres = priors[:, :2] + offsets[..., :2] * variances[0] * priors[:, 2:]
     low = centres - sizes / 2
     return torch.cat([low, low + sizes], dim=-1)
 
@@ -77,6 +80,8 @@ class FastNms(nn.Module):
         self.candidates = rule.candidates
         self.rows = rule.rows
         self.cross_class = rule.cross_class
+        # Not a number below all: a probability may be as small as zero.
+        self.dropped = float("-inf")
 
     @override
     def forward(
@@ -104,20 +109,21 @@ class FastNms(nn.Module):
         best, label = confidence[..., 1:].max(dim=-1)
         is_kept = best > self.score_threshold
         if self.cross_class:
-            scores = torch.where(is_kept, best, DROPPED)[:, None]
+            scores = torch.where(is_kept, best, self.dropped)[:, None]
         else:
             every = confidence[..., 1:].transpose(1, 2)
-            scores = torch.where(is_kept[:, None], every, DROPPED)
+            scores = torch.where(is_kept[:, None], every, self.dropped)
         groups = scores.shape[1]
         count = min(self.candidates, scores.shape[2])
         score, prior = scores.topk(count, dim=2)
         boxes = take(decoded(offsets, priors), prior.flatten(1))
         grouped = boxes.reshape(boxes.shape[0], groups, count, 4)
         worst = overlaps(grouped).triu(1).amax(dim=2)
-        score = torch.where(worst <= self.iou_threshold, score, DROPPED).flatten(1)
-        kept, row = top(score, self.rows)
-        # A probability may be as small as zero.
-        valid = kept > DROPPED
+        score = torch.where(worst <= self.iou_threshold, score, self.dropped).flatten(1)
+        missing = score.new_full([score.shape[0], self.rows], self.dropped)
+        kept, row = torch.cat([score, missing], dim=1).topk(self.rows, dim=1)
+        row = row.clamp(max=groups * count - 1)
+        valid = kept > self.dropped
         chosen = prior.flatten(1).gather(1, row)
         labels = label.gather(1, chosen) if self.cross_class else row // count
         keep = valid[..., None]
