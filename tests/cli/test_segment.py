@@ -295,3 +295,24 @@ def test_overlays(segment, images, tmp_path, capsys):
 def test_an_overlay_that_cannot_be_written(segment, images, tmp_path, capsys):
     assert segment(images[0], "--model", "m", "--overlay", tmp_path / "o.nothing") == 1
     assert "cannot write the overlay" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--mask-format", "none"], "--compare-refine needs masks"),
+        (["--refine", "none"], "--compare-refine refines"),
+    ],
+)
+def test_comparing_needs_masks_and_a_refinement(segment, images, capsys, flags, says):
+    with pytest.raises(SystemExit):
+        segment(images[0], "--model", "m", "--compare-refine", "out.png", *flags)
+    assert says in capsys.readouterr().err
+
+
+def test_comparing_asks_for_both(segment, images, server, capsys):
+    code = segment(images[0], "--model", "m", "--compare-refine", "out.png")
+    asked = [request.options.refine for request in server.requests]
+    assert asked == [pb.REFINE_DENSE_CRF, pb.REFINE_NONE]
+    assert code == 1  # this server refines nothing, and that is said
+    assert "did not refine this image" in capsys.readouterr().err

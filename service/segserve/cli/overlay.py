@@ -49,14 +49,45 @@ def draw_overlay(image: Path, result: SegmentResult, out: Path) -> None:
     InvalidInput
         When the image cannot be read or the overlay cannot be written.
     """
+    picture = _opened(image)
+    entries, values = _painted(result)
+    _save(_with_legend(_tinted(picture, entries, values), entries), out)
+
+
+def tinted_picture(image: Path, result: SegmentResult) -> Any:
+    """Give the picture with colours and contours, without a legend: uint8 [H, W, 3].
+
+    Raises
+    ------
+    Unsupported, InvalidInput
+        As `draw_overlay`.
+    """
+    import numpy as np
+
+    return np.asarray(_tinted(_opened(image), *_painted(result)))
+
+
+def save_picture(pixels: Any, out: Path) -> None:
+    """Write pixels, uint8 [H, W, 3].
+
+    Raises
+    ------
+    InvalidInput
+        When they cannot be written.
+    """
+    _save(_pillow().fromarray(pixels), out)
+
+
+def _opened(image: Path) -> Any:
     pillow = _pillow()
     try:
         with pillow.open(image) as opened:
-            picture = _upright(opened).convert("RGB")
+            return _upright(opened).convert("RGB")
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot draw on '{image}': {error}") from error
-    entries, values = _painted(result)
-    drawn = _with_legend(_tinted(picture, entries, values), entries)
+
+
+def _save(drawn: Any, out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         drawn.save(out)

@@ -42,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
     add("--labels", type=_labels, metavar="A,B", help="keep these label names or ids alone")
     add("--mask-format", type=MaskFormat, metavar=_choices(MaskFormat), help="default: rle")
     add("--refine", type=Refine, metavar=_choices(Refine), help="sharpen the map's borders")
+    add("--compare-refine", type=Path, metavar="OUT.png", help="draw before, after and difference")
     add("--output-size", type=OutputSize, metavar=_choices(OutputSize), help="default: source")
     add(
         "--parameter",
@@ -128,6 +129,10 @@ def run(options: argparse.Namespace) -> int:
 def _check_together(options: argparse.Namespace) -> None:
     if options.overlay and options.mask_format is MaskFormat.NONE:
         options.usage_error("--overlay needs masks: leave out --mask-format none")
+    if options.compare_refine and options.mask_format not in (None, MaskFormat.RLE):
+        options.usage_error("--compare-refine needs masks: leave out --mask-format")
+    if options.compare_refine and options.refine is Refine.NONE:
+        options.usage_error("--compare-refine refines: leave out --refine none")
     if options.top_k is not None and _label_names(options):
         options.usage_error("--top-k counts before label names are picked: give --labels as ids")
 
@@ -139,6 +144,7 @@ def _segment_all(client: Client, options: argparse.Namespace) -> int:
         try:
             result = _picked(answer(), options)
             overlay = _write_overlay(path, result, options, number)
+            _write_comparison(client, path, result, options, number)
         except ServiceError as error:
             code = 1
             if error.kind is ErrorKind.UNAVAILABLE and error.retry_after_s is None:
@@ -153,20 +159,24 @@ def _segment_all(client: Client, options: argparse.Namespace) -> int:
     return code
 
 
-def _answers(
-    client: Client, options: argparse.Namespace
-) -> Iterator[tuple[Path, Callable[[], SegmentResult]]]:
-    """Send a few images at a time; gives them in order, each with the wait for its answer."""
-    wanted = SegmentOptions(
+def _wanted(options: argparse.Namespace) -> SegmentOptions:
+    return SegmentOptions(
         mask_format=options.mask_format,
         score_threshold=options.score_threshold,
         top_k=options.top_k,
         min_area_px=options.min_area,
         label_ids=None if _label_names(options) else _label_ids(options),
-        refine=options.refine,
+        refine=Refine.DENSE_CRF if options.compare_refine else options.refine,
         output_size=options.output_size,
         parameters=dict(options.parameter),
     )
+
+
+def _answers(
+    client: Client, options: argparse.Namespace
+) -> Iterator[tuple[Path, Callable[[], SegmentResult]]]:
+    """Send a few images at a time; gives them in order, each with the wait for its answer."""
+    wanted = _wanted(options)
 
     def segment(path: Path) -> SegmentResult:
         return client.segment(path, options.model, wanted, version=options.model_version)
@@ -213,17 +223,34 @@ def _write_overlay(
         return None
     from segserve.cli.overlay import draw_overlay
 
-    out: Path = options.overlay
-    if out.is_dir() or not out.suffix:
-        out = (
-            out / f"{path.stem}_{number}.png"
-            if len(options.images) > 1
-            else out / f"{path.stem}.png"
-        )
-    elif len(options.images) > 1:
-        out = out.with_stem(f"{out.stem}_{number}")
+    out = _numbered(options.overlay, path, options, number)
     draw_overlay(path, result, out)
     return out
+
+
+def _write_comparison(
+    client: Client, path: Path, after: SegmentResult, options: argparse.Namespace, number: int
+) -> None:
+    if options.compare_refine is None:
+        return
+    from dataclasses import replace
+
+    from segserve.cli.compare_refine import draw_comparison
+
+    plain = replace(_wanted(options), refine=Refine.NONE, parameters={})
+    before = client.segment(path, options.model, plain, version=options.model_version)
+    out = _numbered(options.compare_refine, path, options, number)
+    share = draw_comparison(path, _picked(before, options), after, out)
+    if not options.json:
+        print(f"{out}: the refinement changed {100 * share:.2f} % of the pixels", flush=True)
+
+
+def _numbered(out: Path, path: Path, options: argparse.Namespace, number: int) -> Path:
+    """Give each image a file of its own, where there are several."""
+    several = len(options.images) > 1
+    if out.is_dir() or not out.suffix:
+        return out / (f"{path.stem}_{number}.png" if several else f"{path.stem}.png")
+    return out.with_stem(f"{out.stem}_{number}") if several else out
 
 
 def _progress(number: int, total: int) -> None:
