@@ -23,8 +23,9 @@ from segserve.families.shapes import (
 )
 from segserve.ops.image import decode
 from segserve.ops.image_header import ImageHeader, read_header
-from segserve.ops.resize import normalise, resize_normalise, resize_pillow
+from segserve.ops.resize import resize_normalise, resize_pillow
 from segserve.ops.resize_opencv import resize_normalise_opencv
+from segserve.ops.resize_pillow import resize_normalise_pillow
 from segserve.ops.resize_torch import resize_normalise_torch
 
 _RANK = 3
@@ -192,7 +193,7 @@ class ImageHalf:
             case Interpolation.FAST:
                 resize_normalise(pixels, out, rule.normalisation, content)
             case Interpolation.PILLOW:
-                normalise(resize_pillow(pixels, content), out, rule.normalisation)
+                resize_normalise_pillow(pixels, out, rule.normalisation, content)
             case Interpolation.OPENCV:
                 resize_normalise_opencv(pixels, out, rule.normalisation, content)
             case Interpolation.TORCH:

@@ -19,6 +19,7 @@ from segserve.ops import (
     prototypes,
     resize,
     resize_opencv,
+    resize_pillow,
     resize_torch,
     rle,
     rle_sets,
@@ -76,6 +77,7 @@ def _run_all() -> None:
         rule = resize.Normalisation()
         resize.resize_normalise(pixels, out, rule, size)
         resize_opencv.resize_normalise_opencv(pixels, out, rule, size)
+        resize_pillow.resize_normalise_pillow(pixels, out, rule, size)
         resize_torch.resize_normalise_torch(pixels, out, rule, size, normalise_first=True)
     for mode in ("exact", "fast"):
         crf.dense_crf(pixels, np.ones((2, 8, 8), np.float32), crf.DenseCrfOptions(mode=mode))
