@@ -212,7 +212,8 @@ def test_images_of_a_batch_do_not_touch(case, repository) -> None:
 
 def test_served(case, repository, serve) -> None:
     chosen, *_ = case
-    server = serve("--model-repository", repository).wait_started()
+    server = serve("--model-repository", repository)
+    server.wait_event("ready", "started", timeout_s=600)  # on a busy machine
     with Client(server.grpc, timeout_s=600) as client:
         regions = client.segment(chosen.folder.parent / "images" / "public.png", "m").regions
     check_regions(
