@@ -111,11 +111,13 @@ def _refine(
     _kernel().gather(planes, kept, width, logits)
     half = options.mode == CrfMode.FAST.value
     step = STEP_PX if half else 1
-    near = bilateral_lattice(image, options.bilateral_sxy_px, options.bilateral_srgb, step_px=step)
+    lazy = options.mode != CrfMode.EXACT.value
+    near = bilateral_lattice(
+        image, options.bilateral_sxy_px, options.bilateral_srgb, step_px=step, by_key=lazy
+    )
     close = gaussian_lattice(height, columns, options.gaussian_sxy_px, step)
     bilateral = Message(near, weights_of(options.bilateral_compat, len(planes), kept))
     gaussian = Message(close, weights_of(options.gaussian_compat, len(planes), kept))
-    lazy = options.mode != CrfMode.EXACT.value
     if not half:
         rows = infer(logits, bilateral, gaussian, options.iterations, lazy=lazy, stop=stop)
         return rows, width

@@ -99,16 +99,19 @@ class Message:
         """What `pass_kernel.update` takes."""
         return self.places, self.values, self.moved, self.splatted
 
-    def send(self) -> None:
-        """Blur what was splatted, add it to the values, and note by how much they moved."""
+    def send(self, *, lazy: bool) -> None:
+        """Blur what was splatted: changes if `lazy`, else all; note by how much values moved."""
         kernel, lattice = _kernel(), self.lattice
         kernel.blur(self.splatted, self.width, lattice.pairs, self._other)
         if len(lattice.pairs) % 2:
             self.splatted, self._other = self._other, self.splatted
         if self._matrix is not None:
             kernel.mix(self.splatted, self.width, self._matrix.ravel())
+        if not lazy:
+            self.values[:] = 0
         kernel.accumulate(self.splatted, self.width, self._scale, self.values, self._change)
-        kernel.bound(lattice.corners, self._change, self.moved)
+        if lazy:
+            kernel.bound(lattice.corners, self._change, self.moved)
         self.splatted[:] = 0
 
 
@@ -150,8 +153,8 @@ def infer(
     )  # fmt: skip
     for i in range(iterations):
         ask(stop)
-        bilateral.send()
-        gaussian.send()
+        bilateral.send(lazy=lazy)
+        gaussian.send(lazy=lazy)
         kernel.update(
             logits, groups, bilateral.state, gaussian.state, beliefs, limits, tolerance,
             i == iterations - 1,

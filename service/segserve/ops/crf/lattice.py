@@ -122,7 +122,9 @@ def embedding_for(sigmas: tuple[float, ...], reach: tuple[float, ...]) -> Embedd
     return Embedding(tuple(np.float32(s) for s in sigmas), factors, tuple(strides))
 
 
-def bilateral_lattice(image: Image8, sxy_px: float, srgb: float, *, step_px: int = 1) -> Lattice:
+def bilateral_lattice(
+    image: Image8, sxy_px: float, srgb: float, *, step_px: int = 1, by_key: bool = True
+) -> Lattice:
     """Place pixels by position and colour.
 
     Parameters
@@ -132,6 +134,9 @@ def bilateral_lattice(image: Image8, sxy_px: float, srgb: float, *, step_px: int
         Standard deviations.
     step_px : int
         Every how many pixels, in both axes.
+    by_key : bool
+        Vertices are numbered by key, which the blur likes; else in the order in which pixels touch
+        them, which passes over all pixels like.
 
     Raises
     ------
@@ -141,7 +146,7 @@ def bilateral_lattice(image: Image8, sxy_px: float, srgb: float, *, step_px: int
     height, width = image.shape[:2]
     sigmas = (sxy_px, sxy_px, srgb, srgb, srgb)
     reach = (width - 1.0, height - 1.0, 255.0, 255.0, 255.0)
-    return _build(image, embedding_for(sigmas, reach), step_px)
+    return _build(image, embedding_for(sigmas, reach), step_px, by_key=by_key)
 
 
 @lru_cache(maxsize=_CACHED_GAUSSIANS)
@@ -155,10 +160,10 @@ def gaussian_lattice(height: int, width: int, sxy_px: float, step_px: int = 1) -
     """
     image = np.broadcast_to(np.uint8(0), (height, width, 3))
     embedding = embedding_for((sxy_px, sxy_px), (width - 1.0, height - 1.0))
-    return _build(np.ascontiguousarray(image), embedding, step_px)
+    return _build(np.ascontiguousarray(image), embedding, step_px, by_key=False)
 
 
-def _build(image: Image8, embedding: Embedding, step_px: int) -> Lattice:
+def _build(image: Image8, embedding: Embedding, step_px: int, *, by_key: bool) -> Lattice:
     kernel = _kernel()
     axes = len(embedding.sigmas) + 1
     count = -(-image.shape[0] // step_px) * -(-image.shape[1] // step_px)
@@ -170,14 +175,15 @@ def _build(image: Image8, embedding: Embedding, step_px: int) -> Lattice:
         weights, corners,
     )  # fmt: skip
     order = np.argsort(keys)
-    numbers = np.empty(len(keys), np.int32)
-    numbers[order] = np.arange(1, len(keys) + 1, dtype=np.int32)
+    numbers = np.arange(1, len(keys) + 1, dtype=np.int32)
+    if by_key:
+        numbers[order] = np.arange(1, len(keys) + 1, dtype=np.int32)
     corners = corners[:simplices].copy()
     kernel.renumber(corners, numbers)
     strides = np.array(embedding.strides, np.int64)
     deltas = np.append((axes * strides) - strides.sum(), -strides.sum())
     pairs = np.zeros((axes, len(keys) + 1, 2), np.int32)
-    kernel.neighbour(keys[order], deltas, pairs)
+    kernel.neighbour(keys[order], numbers[order], deltas, pairs)
     gain = 1 / (1 + 2.0 ** (1 - axes))
     norms = np.empty(count, np.float32)
     ones = kernel.normalise(simplex, corners, weights, pairs, np.float32(gain), norms)

@@ -137,18 +137,20 @@ def embed(image, step, sigmas, factors, strides, simplex, weights, corners):
     return simplices, keys[:vertices], table, vertex_bits
 
 
-@njit(types.void(_KEYS, _KEYS, types.int32[:, :, ::1]))
-def neighbour(keys, deltas, pairs):
+@njit(types.void(_KEYS, _INTS, _KEYS, types.int32[:, :, ::1]))
+def neighbour(keys, number, deltas, pairs):
     """Fill the neighbours of each vertex along each axis.
 
     Parameters
     ----------
     keys : int64 [M]
         Rising.
+    number : int32 [M]
+        Of the vertices in the order of the keys, 1..M.
     deltas : int64 [d+1]
         From a vertex's key to that of its first neighbour.
     pairs : int32 [d+1, M+1, 2]
-        Zeros; vertex i stands in row i + 1, 0 stays for 'none'.
+        Zeros; 0 stays for 'none'.
     """
     count = keys.shape[0]
     for axis in range(deltas.shape[0]):
@@ -162,8 +164,8 @@ def neighbour(keys, deltas, pairs):
                 while ahead < count - 1 and keys[ahead] < wanted:
                     ahead += 1
             if ahead < count and keys[ahead] == wanted:
-                pairs[axis, i + 1, 0] = ahead + 1
-                pairs[axis, ahead + 1, 1] = i + 1
+                pairs[axis, number[i], 0] = number[ahead]
+                pairs[axis, number[ahead], 1] = number[i]
 
 
 @njit(types.void(_INT_ROWS, _INTS))

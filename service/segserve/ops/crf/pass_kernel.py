@@ -151,7 +151,8 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
     limits : float32 [N]
         The sum of norm times moved up to which a pixel need not be computed; -1 at first.
     tolerance : float
-        Below 0: every pixel is computed.
+        Below 0: every pixel is computed, and its beliefs are splatted in place of their changes;
+        they are stored in the last iteration alone.
     last : bool
         Nothing is splatted, since nobody slices it.
 
@@ -166,7 +167,7 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
     close, close_corners, close_weights, close_norms = places
     width = len(groups) * LANES
     row = np.empty(width, np.float32)
-    active = 0
+    active, lazy = 0, tolerance >= 0
     for n in range(limits.shape[0]):
         i, j, at = near[n], close[n], n * width
         reach = near_norms[n] * near_moved[i] + close_norms[n] * close_moved[j]
@@ -182,14 +183,17 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
             )
             store(row, lane, logit)
         highest = normalise(row, groups)
-        if tolerance >= 0:
+        if lazy:
             room = max(np.float32(1) - highest, np.float32(1e-7))
             limits[n] = reach + np.float32(0.5) * _log_below(np.float32(1) + tolerance / room)
         for group in range(len(groups)):
             lane = group * LANES
             belief = load(row, lane)
-            change = sub(belief, load(beliefs, at + lane))
-            store(beliefs, at + lane, belief)
+            change = belief
+            if lazy:
+                change = sub(belief, load(beliefs, at + lane))
+            if lazy or last:
+                store(beliefs, at + lane, belief)
             if not last:
                 _splat_near(near_corners, near_weights, i, n, lane, width, near_out, change)
                 _splat_close(close_corners, close_weights, j, n, lane, width, close_out, change)
