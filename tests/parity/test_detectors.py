@@ -4,6 +4,7 @@ Rules of the goldens: a detection has a partner of its class, box IoU at least 0
 2e-3; at least 97 % must have one. Masks of more than 50 pixels: IoU at least 0.99.
 """
 
+import io
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from segserve.client import Client  # noqa: E402  after the skip
+from segserve.core.options import MaskFormat, SegmentOptions  # noqa: E402  same
 from segserve.core.regions import Rle  # noqa: E402  same
 from segserve.export.catalogue import find_recipe  # noqa: E402  same
 from segserve.export.checkpoint import match_state_dict  # noqa: E402  same
@@ -42,6 +44,7 @@ MIN_MATCHED = 0.97
 MIN_IOU = 0.99
 MAX_SCORE_ERROR = 2e-3
 SMALL_MASK_PX = 50
+MIN_AGREEMENT = 0.999
 
 _STAGES = {
     "torchvision": {
@@ -186,10 +189,18 @@ def test_served(case, graph, serve, tmp_path) -> None:
     chosen, recipe, _, _ = case
     repository = tmp_path / "models"
     write_model(repository, "m", graph, recipe.config())
-    server = serve("--model-repository", repository).wait_started()
-    with Client(server.grpc, timeout_s=600) as client:
-        regions = client.segment(chosen.folder.parent / "images" / "public.png", "m").regions
+    server = serve("--model-repository", repository)
+    server.wait_event("ready", "started", timeout_s=600)
+    picture = chosen.folder.parent / "images" / "public.png"
     recorded = chosen.recorded
+    with Client(server.grpc, timeout_s=600) as client:
+        regions = client.segment(picture, "m").regions
+        if "panoptic_png" in recorded.files:
+            answer = client.segment(picture, "m", SegmentOptions(mask_format=MaskFormat.RAW))
+            official_map = np.asarray(Image.open(io.BytesIO(recorded["panoptic_png"].tobytes())))
+            agreement = float(np.mean(answer.label_map() == official_map))
+            print(f"{chosen.folder.name} served: panoptic map {agreement:.4%}")
+            assert agreement >= MIN_AGREEMENT
     found = pairs(
         np.array([region.box for region in regions]),
         np.array([region.score for region in regions]),

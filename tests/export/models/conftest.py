@@ -68,14 +68,6 @@ def check_graph(pictures):
     from segserve.export.compare import compare_outputs, run_eager_outputs, run_graph_outputs
     from segserve.export.to_onnx import to_onnx
 
-    def silence(model) -> None:
-        import torch
-
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if "cls_score" in name:
-                    parameter.zero_()
-
     def check(model, recipe) -> None:
         graph = to_onnx(model, recipe)
         five = pictures(5)
@@ -94,9 +86,29 @@ def check_graph(pictures):
         for name, array in got.items():
             together = np.concatenate([outputs[name] for outputs in single])
             np.testing.assert_allclose(array, together, atol=1e-4, err_msg=name)
-        silence(model)
-        nothing = run_graph_outputs(to_onnx(model, recipe), pictures(2))
-        assert not nothing["valid"].any()
+        fed = pictures(2)
+        nothing = run_graph_outputs(graph, {**fed, "image_size": fed["image_size"] * 0})
+        assert not nothing["valid"].any(), "a picture of no size has no proposals"
         assert not nothing["masks"].any()
+
+    return check
+
+
+@pytest.fixture
+def check_torchscript(pictures):
+    """Record a detector on its recipe's samples; other sizes and batches equal eager runs."""
+    from segserve.export.to_torchscript import compare_torchscript, run_torchscript, to_torchscript
+
+    def check(model, recipe) -> None:
+        program = to_torchscript(model, recipe)
+        assert b"ops.segserve" not in program, "a bare torch loads it"
+        for batch in (1, 2, 5):
+            fed = pictures(batch)
+            assert run_torchscript(program, fed)[3].sum() > batch
+            compared = compare_torchscript(model, program, recipe, fed)
+            assert compared.matched == 1, (batch, compared)
+            assert compared.is_close, (batch, compared)
+        fed["image_size"] *= 0
+        assert not run_torchscript(program, fed)[3].any()
 
     return check

@@ -27,5 +27,13 @@ def test_the_mask_head_doubles_the_size() -> None:
 
 
 @pytest.mark.parity
+@pytest.mark.timeout(600)
 def test_onnx(lively, check_graph) -> None:
     check_graph(lively(lambda: Detectron2MaskRcnn(4, WIDTHS)), find_recipe("mask_rcnn_r50_fpn"))
+
+
+@pytest.mark.timeout(600)
+def test_torchscript(lively, check_torchscript) -> None:
+    check_torchscript(
+        lively(lambda: Detectron2MaskRcnn(4, WIDTHS)), find_recipe("mask_rcnn_r50_fpn")
+    )

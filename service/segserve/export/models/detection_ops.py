@@ -1,8 +1,8 @@
 """Operations of detectors that exist twice: in plain torch, and as ONNX nodes.
 
-Eager networks and TorchScript run the plain versions, so a ``.pt`` file loads in a bare torch. An
-ONNX export sees a custom operator instead, which `segserve.export.models.detection_onnx` translates
-to NonMaxSuppression and RoiAlign.
+Eager networks and TorchScript run the plain versions, so a ``.pt`` file loads in a bare torch; a
+network that is recorded gets them compiled, with their loops. An ONNX export sees a custom operator
+instead, which `segserve.export.models.detection_onnx` translates to NonMaxSuppression and RoiAlign.
 
 What they promise is torchvision's (``csrc/ops/cpu/{nms_kernel,roi_align_common}``): a box is
 suppressed by a better one when their IoU is strictly greater than the threshold; boxes have no
@@ -12,9 +12,14 @@ score of minus infinity: scores may be logits, so zero is no threshold.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch._jit_internal import is_scripting
+from torch.jit import is_tracing
 
 from segserve.export.models.roi_align import Pooling, pyramid_roi_align_plain, roi_align_plain
 
@@ -59,19 +64,23 @@ def _(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:  # noqa: A
     return torch.empty_like(scores, dtype=torch.bool)
 
 
-@torch.library.custom_op("segserve::pyramid_roi_align", mutates_args=())
-def _pyramid_roi_align_op(  # noqa: PLR0913, PLR0917  an operator's schema is flat
+def _pyramid_roi_align_flat(  # noqa: PLR0913, PLR0917  an operator's schema is flat
     features: list[Tensor],
     rois: Tensor,
     levels: Tensor,
     output_size: int,
     spatial_scales: list[float],
     sampling_ratio: int,
-    aligned: bool,  # noqa: FBT001  an operator's schema
+    aligned: bool,  # noqa: FBT001  same
 ) -> Tensor:
     return pyramid_roi_align_plain(
         features, rois, levels, spatial_scales, Pooling(output_size, sampling_ratio, aligned)
     )
+
+
+_pyramid_roi_align_op = torch.library.custom_op(
+    "segserve::pyramid_roi_align", _pyramid_roi_align_flat, mutates_args=()
+)
 
 
 @_pyramid_roi_align_op.register_fake
@@ -85,6 +94,15 @@ def _(  # noqa: PLR0913, PLR0917  same
     aligned: bool,  # noqa: ARG001, FBT001  same
 ) -> Tensor:
     return rois.new_empty([rois.shape[0], features[0].shape[1], output_size, output_size])
+
+
+@cache
+def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compile a function with its loops, for a network that is recorded while it runs."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`torch\.jit", category=DeprecationWarning)
+        compiled: Callable[..., Tensor] = torch.jit.script(function)
+    return compiled
 
 
 def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -104,10 +122,11 @@ def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     Tensor
         [G, N] bool: which rows are kept.
     """
-    # Two statements, as TorchScript would compile both halves of an `and`.
-    if not is_scripting():  # noqa: SIM102  said above
-        if torch.compiler.is_exporting():
-            kept: Tensor = _nms_mask_op(boxes, scores, iou_threshold)
+    if not is_scripting():
+        is_operator = torch.compiler.is_exporting()
+        if is_operator or is_tracing():
+            suppress = _nms_mask_op if is_operator else _compiled(nms_mask_plain)
+            kept: Tensor = suppress(boxes, scores, iou_threshold)
             return kept
     return nms_mask_plain(boxes, scores, iou_threshold)
 
@@ -216,10 +235,11 @@ def pyramid_roi_align(
     Tensor
         [R, C, output_size, output_size], rows in the order of `rois`.
     """
-    # Two statements, as TorchScript would compile both halves of an `and`.
-    if not is_scripting():  # noqa: SIM102  said above
-        if torch.compiler.is_exporting():
-            pooled: Tensor = _pyramid_roi_align_op(
+    if not is_scripting():
+        is_operator = torch.compiler.is_exporting()
+        if is_operator or is_tracing():
+            pool = _pyramid_roi_align_op if is_operator else _compiled(_pyramid_roi_align_flat)
+            pooled: Tensor = pool(
                 features,
                 rois,
                 levels,
