@@ -2,7 +2,8 @@
 
 Sources: ``aten/src/ATen/native/UpSample.h`` (source index and scale), ``native/cpu/
 UpSampleKernel.cpp`` (two orders of the sums: outputs whose sides add up to 128 pixels or less take
-another kernel). PyTorch's CPU builds contract a multiplication and the addition after it into one
+another kernel; so do exactly three planes where torch runs on one thread, which is not followed
+here). PyTorch's CPU builds contract a multiplication and the addition after it into one
 rounding; the orders here were found by comparison and are tested against torch.
 """
 
