@@ -75,3 +75,18 @@ def test_files_that_name_nothing_are_refused(model_file, text) -> None:
 def test_a_default_out_of_bounds_fails_the_load(model_file) -> None:
     with pytest.raises(LoadFailed, match="clusters"):
         ClassicalBackend(model_file(), ClassicalOptions({"clusters": "0"}, 60))
+
+
+def test_a_library_runs_in_a_process_of_its_own(model_file) -> None:
+    pytest.importorskip("skimage")
+    path = model_file('{"segmenter": "felzenszwalb"}')
+    backend = ClassicalBackend(
+        path, ClassicalOptions({"scale": "100", "sigma_px": "0"}, 60, "scikit-image")
+    )
+    assert not backend.reentrant
+    try:
+        smallest = np.array([[5]], np.int32)
+        labels = backend.run({"image": image(), "min_size_px": smallest}, wide=False)["labels"]
+        assert labels[0, 0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    finally:
+        backend.close()

@@ -16,13 +16,16 @@ from typing import Any
 from segserve.core.errors import Cancelled, DeadlineExceeded, InvalidInput, LoadFailed
 from segserve.core.tensor import Array, DataType, Tensors, TensorSpec
 from segserve.execution.backend import GraphSpecs
+from segserve.execution.classical_worker import FUNCTION, IMAGE
+from segserve.execution.worker_frames import Frame
+from segserve.execution.worker_process import WorkerProcess
 from segserve.ops.classical.catalogue import Segmenter, segmenter_named
+from segserve.ops.classical.libraries import OWN, find_library
 from segserve.ops.classical.options import OptionKind, OptionSpec, with_values
 from segserve.ops.classical.segmentation import Prompts, Segmentation, Stop
-from segserve.ops.classical.warm import warm_segmenter
+from segserve.ops.classical.warm import WARM_PIXELS, warm_segmenter
 
 MODEL_FILENAME = "classical.json"
-IMAGE = "image"
 _PROMPT_DIMS = {"box": (4,), "seeds": (-1, 3), "contour": (-1, 2)}
 _OUTPUT_SPECS = {
     "labels": (DataType.INT32, (-1, -1)),
@@ -46,10 +49,13 @@ class ClassicalOptions:
         The config's parameters; those that are options of the segmenter are read.
     budget_s : float
         Time that one image may take.
+    implementation : str
+        ``own``, or the name of a library, which then runs in a worker process.
     """
 
     defaults: Mapping[str, str]
     budget_s: float
+    implementation: str = OWN
 
 
 def read_segmenter(model_file: Path) -> Segmenter:
@@ -102,7 +108,9 @@ def option_dtype(spec: OptionSpec) -> DataType:
 
 
 class ClassicalBackend:
-    """A segmenter as a `Backend`; several threads may run it.
+    """A segmenter as a `Backend`.
+
+    Several threads may run our own code; a library has a process, and one caller at a time.
 
     Parameters
     ----------
@@ -112,22 +120,28 @@ class ClassicalBackend:
     Raises
     ------
     LoadFailed
-        When the file names no segmenter, or a default is out of its bounds.
+        When the file names no segmenter, a default is out of its bounds, or a library is missing.
     """
 
-    reentrant = True
     device = "cpu"
 
     def __init__(self, model_file: Path, options: ClassicalOptions) -> None:
         self._segmenter = read_segmenter(model_file)
         self._budget_s = options.budget_s
+        library = find_library(self._segmenter.name, options.implementation)
+        self.reentrant = library is None
         self.specs = _specs(self._segmenter)
         try:
             given = self._segmenter.read_options(options.defaults)
         except InvalidInput as error:
             raise LoadFailed(f"config parameters: {error.message}") from None
         self._defaults = with_values(self._segmenter.options(), given)
-        warm_segmenter(self._segmenter.name)
+        self._worker: WorkerProcess | None = None
+        if library is None:
+            warm_segmenter(self._segmenter.name)
+        else:
+            self._worker = WorkerProcess(FUNCTION)
+            self._by_worker(self._worker, WARM_PIXELS, self._defaults, Prompts())
 
     def run(self, inputs: Tensors, *, wide: bool) -> Tensors:  # noqa: ARG002  one image, one core
         """Segment one image. See `Backend.run`.
@@ -145,12 +159,22 @@ class ClassicalBackend:
         row = {name: array[0] for name, array in inputs.items()}
         options = with_values(self._defaults, self._values(row))
         prompts = Prompts(**{name: row[name] for name in self._segmenter.prompts if name in row})
+        if self._worker is not None:
+            return self._by_worker(self._worker, row[IMAGE], options, prompts)
         found = self._timed(row[IMAGE], options, prompts)
         return {name: getattr(found, name)[None] for name in self._segmenter.outputs}
 
     def _values(self, row: Tensors) -> dict[str, int | float | str]:
         specs = self._segmenter.specs
         return {s.name: s.from_number(float(row[s.name][0])) for s in specs if s.name in row}
+
+    def _by_worker(
+        self, worker: WorkerProcess, image: Array, options: Any, prompts: Prompts
+    ) -> Tensors:
+        values = {spec.name: getattr(options, spec.name) for spec in self._segmenter.specs}
+        arrays = {IMAGE: image, **{name: getattr(prompts, name) for name in prompts.given}}
+        asked = Frame({"segmenter": self._segmenter.name, "options": values}, arrays)
+        return {"labels": worker.call(asked, self._budget_s).arrays["labels"][None]}
 
     def _timed(self, image: Array, options: Any, prompts: Prompts) -> Segmentation:
         end_s = time.monotonic() + self._budget_s
@@ -175,4 +199,6 @@ class ClassicalBackend:
         """Do nothing: no memory is kept between runs."""
 
     def close(self) -> None:
-        """Do nothing: no file is open."""
+        """End the worker process, if there is one."""
+        if self._worker is not None:
+            self._worker.close()

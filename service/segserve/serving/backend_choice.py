@@ -11,9 +11,10 @@ from segserve.execution.backend import Backend, GraphSpecs
 from segserve.execution.classical import ClassicalBackend, ClassicalOptions, inspect_classical
 from segserve.execution.onnx import OnnxBackend, OnnxOptions, inspect_onnx
 from segserve.execution.torchscript import TorchOptions, TorchScriptBackend, inspect_torchscript
+from segserve.ops.classical.libraries import OWN
 from segserve.repository.layout import is_torchscript
 from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
-from segserve.serving.limits import whole_number
+from segserve.serving.limits import instance_count, whole_number
 
 CLASSICAL = "classical"
 DEFAULT_BUDGET_MS = 10_000
@@ -44,7 +45,7 @@ def open_backends(config: ModelConfig, model_file: Path, cores: int) -> tuple[Ba
         When the file cannot be loaded, or what the config asks for is not there.
     """
     if config.backend == CLASSICAL:
-        return (ClassicalBackend(model_file, _classical_options(config)),)
+        return _classical_backends(config, model_file, cores)
     backends: list[Backend] = []
     try:
         backends.extend(_open(config, model_file, cores, d) for d in _devices(config))
@@ -108,6 +109,22 @@ def torch_options(config: ModelConfig, cores: int, device_id: int | None) -> Tor
     )
 
 
+def _classical_backends(config: ModelConfig, model_file: Path, cores: int) -> tuple[Backend, ...]:
+    """Open one segmenter of our own, or a library's worker process for every instance."""
+    options = _classical_options(config)
+    backends: list[Backend] = [ClassicalBackend(model_file, options)]
+    try:
+        while not backends[0].reentrant and len(backends) < instance_count(
+            config, cores=cores, on_cpu=True
+        ):
+            backends.append(ClassicalBackend(model_file, options))
+    except LoadFailed:
+        for backend in backends:
+            backend.close()
+        raise
+    return tuple(backends)
+
+
 def _classical_options(config: ModelConfig) -> ClassicalOptions:
     if config.max_batch_size != 1:
         raise LoadFailed(
@@ -115,7 +132,8 @@ def _classical_options(config: ModelConfig) -> ClassicalOptions:
             f"segmenters without weights take one image at a time"
         )
     budget_ms = whole_number(config, "budget_ms", DEFAULT_BUDGET_MS)
-    return ClassicalOptions(config.parameters, budget_s=budget_ms / 1000)
+    implementation = config.parameters.get("implementation", "").strip() or OWN
+    return ClassicalOptions(config.parameters, budget_ms / 1000, implementation)
 
 
 def _devices(config: ModelConfig) -> tuple[int | None, ...]:

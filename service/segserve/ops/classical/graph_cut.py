@@ -98,7 +98,7 @@ def extract(
     image: Array, options: GraphCutOptions, prompts: Prompts = NO_PROMPTS, *, stop: Stop = never
 ) -> Extraction:
     """Fit and cut in turn until the mask stays; parameters as `graph_cut`."""
-    mask, sure_object, sure_ground = _start(image, prompts, options.seed_radius_px)
+    mask, sure_object, sure_ground = first_mask(image, prompts, options.seed_radius_px)
     links = contrast_links(image, options.smoothness)
     features = np.ascontiguousarray(np.moveaxis(image, 2, 0).reshape(3, -1), np.float32)
     energy: list[float] = []
@@ -120,7 +120,7 @@ def extract(
     return Extraction(mask, tuple(energy))
 
 
-def _start(image: Array, prompts: Prompts, radius_px: int) -> tuple[Mask, Mask, Mask]:
+def first_mask(image: Array, prompts: Prompts, radius_px: int) -> tuple[Mask, Mask, Mask]:
     """Give the first mask, and what is surely object and surely not."""
     height, width = image.shape[:2]
     sure_object = np.zeros((height, width), bool)

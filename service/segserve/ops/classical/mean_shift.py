@@ -64,8 +64,18 @@ def mean_shift(image: Array, options: MeanShiftOptions, *, stop: Stop = never) -
     if is_constant(image):
         return np.zeros(image.shape[:2], np.int32)
     options = checked(options)
-    labels = np.empty(image.shape[:2], np.int32)
-    _kernel().merge(find_modes(image, options, stop=stop), options.colour / 2, labels)
+    return merged(find_modes(image, options, stop=stop), options)
+
+
+def merged(modes: Floats, options: MeanShiftOptions) -> Labels:
+    """Make regions of neighbours whose windows ended within half the colour reach.
+
+    Parameters
+    ----------
+    modes : float32 [H, W, (L, u, v, y, x)]
+    """
+    labels = np.empty(modes.shape[:2], np.int32)
+    _kernel().merge(modes, options.colour / 2, labels)
     return connected_pieces(labels, options.min_size_px)
 
 

@@ -83,7 +83,7 @@ def random_walker(
         return np.zeros(image.shape[:2], np.int32)
     options = checked(options)
     check_stop(stop)
-    known = _known(image, prompts, options.seed_radius_px)
+    known = known_labels(image, prompts, options.seed_radius_px)
     count = int(known.max()) + 1
     if count == 1:
         return np.zeros(known.shape, np.int32)
@@ -91,7 +91,14 @@ def random_walker(
     return consecutive(chances.argmax(axis=0))
 
 
-def _known(image: Array, prompts: Prompts, radius_px: int) -> Labels:
+def known_labels(image: Array, prompts: Prompts, radius_px: int) -> Labels:
+    """Give the labels of seeds, numbered from 0 on, and -1 elsewhere: int32 [H, W].
+
+    Raises
+    ------
+    InvalidInput
+        When a seed is outside, or there are too many labels.
+    """
     height, width = image.shape[:2]
     known = np.full((height, width), _UNKNOWN, np.int32)
     if prompts.seeds is None:

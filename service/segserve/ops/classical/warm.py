@@ -6,6 +6,9 @@ import numpy as np
 
 from segserve.ops.classical.catalogue import SEGMENTERS
 
+WARM_PIXELS = np.zeros((16, 16, 3), dtype=np.uint8)
+WARM_PIXELS[4:12, 4:12] = (200, 120, 40)
+
 
 def warm_segmenter(name: str) -> None:
     """Run one segmenter on a picture of a few pixels; its kernels are compiled or loaded then.
@@ -16,6 +19,4 @@ def warm_segmenter(name: str) -> None:
         One of `SEGMENTERS`.
     """
     segmenter = SEGMENTERS[name]
-    pixels = np.zeros((16, 16, 3), dtype=np.uint8)
-    pixels[4:12, 4:12] = (200, 120, 40)
-    segmenter.segment(pixels, segmenter.options())
+    segmenter.segment(WARM_PIXELS, segmenter.options())

@@ -1,0 +1,65 @@
+"""A worker process: takes one piece of work at a time over a socket, and dies with its parent.
+
+``python -m segserve.execution.worker_main FD MODULE:FUNCTION``. Started by `worker_process`; the
+function takes a `Frame` and gives one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from segserve.core.errors import ServiceError
+from segserve.execution.worker_frames import Frame, receive, send
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+BUDGET = "budget_s"
+_GRACE_S = 2.0
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until the other end of the socket is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when it is over
+    for name in _ONE_THREAD:
+        os.putenv(name, "1")  # read by the libraries when they are loaded
+    connection: Connection[Any, Any] = Connection(int(arguments[0]))
+    try:
+        work = _function(arguments[1])
+    except Exception as error:  # noqa: BLE001  whatever a library raises when it is imported
+        send(connection, Frame({"failed": f"{type(error).__name__}: {error}"}))
+        return 1
+    send(connection, Frame({"ready": True}))
+    while True:
+        try:
+            asked = receive(connection)
+        except (EOFError, OSError):
+            return 0
+        send(connection, _answer(work, asked))
+
+
+def _function(path: str) -> Callable[[Frame], Frame]:
+    module, _, name = path.partition(":")
+    found: Callable[[Frame], Frame] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _answer(work: Callable[[Frame], Frame], asked: Frame) -> Frame:
+    """Work under a timer that ends the process, should nobody be left to do so."""
+    signal.setitimer(signal.ITIMER_REAL, float(asked.values[BUDGET]) + _GRACE_S)
+    try:
+        return work(asked)
+    except ServiceError as error:
+        return Frame({"error": type(error).__name__, "message": error.message})
+    except Exception as error:  # noqa: BLE001  it is the answer to this request
+        return Frame({"error": "BackendFailed", "message": f"the segmenter failed: {error!r}"})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,128 @@
+"""Worker processes: answers, budgets, crashes, restarts."""
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from segserve.core.errors import BackendFailed, DeadlineExceeded, InvalidInput, LoadFailed
+from segserve.execution.worker_frames import Frame
+from segserve.execution.worker_process import WorkerProcess
+
+WORK = """
+import os, signal, time
+from segserve.core.errors import InvalidInput
+from segserve.execution.worker_frames import Frame
+
+def work(asked):
+    do = asked.values["do"]
+    if do == "add":
+        threads = os.popen("echo $OMP_NUM_THREADS").read().strip()
+        return Frame({"pid": os.getpid(), "threads": threads},
+                     {"sum": asked.arrays["a"] + asked.arrays["b"]})
+    if do == "sleep":
+        time.sleep(asked.values["s"])
+        return Frame({"slept": True})
+    if do == "spin":
+        while True:
+            pass
+    if do == "stuck":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM})
+        time.sleep(600)
+    if do == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if do == "leave":
+        os._exit(3)
+    if do == "refuse":
+        raise InvalidInput("not like this")
+    if do == "bug":
+        raise KeyError("x")
+    if do == "memory":
+        raise MemoryError
+"""
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    (tmp_path / "pieces_of_work.py").write_text(WORK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    one = WorkerProcess("pieces_of_work:work")
+    yield one
+    one.close()
+
+
+def add(worker, budget_s=20):
+    arrays = {"a": np.array([1, 2]), "b": np.array([10, 20])}
+    return worker.call(Frame({"do": "add"}, arrays), budget_s)
+
+
+def test_it_answers_from_another_process_on_one_thread(worker) -> None:
+    answer = add(worker)
+    assert answer.arrays["sum"].tolist() == [11, 22]
+    assert answer.values["pid"] == worker.pid != os.getpid()
+    assert answer.values["threads"] == "1"
+
+
+@pytest.mark.parametrize("do", ["spin", "stuck"])
+def test_work_over_its_budget_is_killed_and_the_next_is_served(worker, do) -> None:
+    before = worker.pid
+    start_s = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match=r"budget of 0\.3 s"):
+        worker.call(Frame({"do": do}), 0.3)
+    assert time.monotonic() - start_s < 3
+    with pytest.raises(ProcessLookupError):
+        os.kill(before, 0)
+    assert add(worker).values["pid"] == worker.pid != before
+    assert worker.restarts == 1
+
+
+@pytest.mark.parametrize("do", ["crash", "leave"])
+def test_a_crash_is_that_requests_alone(worker, do) -> None:
+    with pytest.raises(BackendFailed, match="died of this request"):
+        worker.call(Frame({"do": do}), 20)
+    assert add(worker).arrays["sum"].tolist() == [11, 22]
+
+
+def test_errors_keep_their_kind_and_the_process(worker) -> None:
+    before = worker.pid
+    with pytest.raises(InvalidInput, match="not like this"):
+        worker.call(Frame({"do": "refuse"}), 20)
+    for do in ("bug", "memory"):
+        with pytest.raises(BackendFailed, match="the segmenter failed"):
+            worker.call(Frame({"do": do}), 20)
+    assert add(worker).values["pid"] == before
+
+
+def test_a_process_that_dies_between_requests_is_replaced(worker) -> None:
+    os.kill(worker.pid, 9)
+    with pytest.raises(BackendFailed, match="died"):
+        add(worker)
+    assert add(worker).arrays["sum"].tolist() == [11, 22]
+
+
+def test_callers_take_turns(worker) -> None:
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(add(worker).values["pid"])) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert answers == [worker.pid] * 4
+
+
+def test_the_process_ends_with_its_socket(worker) -> None:
+    pid = worker.pid
+    worker.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(BackendFailed, match="closed"):
+        add(worker)
+
+
+def test_what_cannot_be_imported_fails_the_load() -> None:
+    with pytest.raises(LoadFailed, match="No module named 'nowhere'"):
+        WorkerProcess("nowhere:work")
