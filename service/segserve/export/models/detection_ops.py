@@ -19,7 +19,7 @@ from functools import cache
 import torch
 from torch import Tensor
 from torch._jit_internal import is_scripting
-from torch.jit import is_tracing
+from torch.jit import is_tracing  # type: ignore[attr-defined]  # torch does not list it
 
 from segserve.export.models.roi_align import Pooling, pyramid_roi_align_plain, roi_align_plain
 
@@ -96,6 +96,10 @@ def _(  # noqa: PLR0913, PLR0917  same
     return rois.new_empty([rois.shape[0], features[0].shape[1], output_size, output_size])
 
 
+def _is_recorded() -> bool:
+    return bool(is_tracing())  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
 @cache
 def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Compile a function with its loops, for a network that is recorded while it runs."""
@@ -124,7 +128,7 @@ def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """
     if not is_scripting():
         is_operator = torch.compiler.is_exporting()
-        if is_operator or is_tracing():
+        if is_operator or _is_recorded():
             suppress = _nms_mask_op if is_operator else _compiled(nms_mask_plain)
             kept: Tensor = suppress(boxes, scores, iou_threshold)
             return kept
@@ -237,7 +241,7 @@ def pyramid_roi_align(
     """
     if not is_scripting():
         is_operator = torch.compiler.is_exporting()
-        if is_operator or is_tracing():
+        if is_operator or _is_recorded():
             pool = _pyramid_roi_align_op if is_operator else _compiled(_pyramid_roi_align_flat)
             pooled: Tensor = pool(
                 features,
