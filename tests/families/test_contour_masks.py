@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from segserve.core.errors import BackendFailed
+from segserve.core.tensor import DataType, TensorSpec
 from segserve.families.contour_masks import ContourMasks
+from segserve.families.factory import build_family
 from segserve.families.mask_rule import Frame
 from segserve.families.shapes import Placement
 from segserve.ops import rle
@@ -49,3 +51,15 @@ def test_columns_that_do_not_fit(name: str, shape: tuple[int, ...]) -> None:
 
 def test_it_tells_how_masks_are_made() -> None:
     assert ContourMasks().describe() == {"mask_rule": "contour"}
+
+
+def test_the_configuration_chooses_it() -> None:
+    pytest.importorskip("cv2")
+    columns = {"scores": (5,), "labels": (5,), "boxes": (5, 4), "contours": (5, 2, 36)}
+    family = build_family(
+        {"family": "instance", "mask_rule": "contour"},
+        (),
+        (TensorSpec("image", DataType.FP32, (3, -1, -1)),),
+        tuple(TensorSpec(name, DataType.FP32, dims) for name, dims in columns.items()),
+    )
+    assert family.describe()["mask_rule"] == "contour"

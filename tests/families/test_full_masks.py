@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from segserve.core.errors import BackendFailed
+from segserve.core.tensor import DataType, TensorSpec
+from segserve.families.factory import build_family
 from segserve.families.full_masks import FullMasks
 from segserve.families.mask_rule import Frame
 from segserve.families.shapes import Placement
@@ -48,3 +50,15 @@ def test_columns_that_do_not_fit(shape: tuple[int, ...]) -> None:
 def test_it_tells_how_masks_are_made() -> None:
     assert FullMasks(0.25).describe() == {"mask_rule": "full", "mask_threshold": 0.25}
     assert FullMasks().columns == ("masks",)
+
+
+def test_the_configuration_chooses_it() -> None:
+    columns = {"scores": (5,), "labels": (5,), "masks": (5, -1, -1)}
+    family = build_family(
+        {"family": "instance", "mask_rule": "full", "mask_threshold": "0.25"},
+        (),
+        (TensorSpec("image", DataType.FP32, (3, -1, -1)),),
+        tuple(TensorSpec(name, DataType.FP32, dims) for name, dims in columns.items()),
+    )
+    assert family.describe()["mask_rule"] == "full"
+    assert family.describe()["mask_threshold"] == 0.25
