@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q --no-input --
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint types contracts unit fmt proto bench bench-kernels bench-refine parity export-env train-demo soak image-test clean help
+.PHONY: demo test lint types contracts unit fmt proto bench bench-kernels bench-refine gallery parity export-env train-demo soak image-test clean help
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -65,6 +65,9 @@ bench-refine: $(VENV)/.stamp-dev  ## plain clients alone, then beside refining o
 	@$(BIN)/python -m loadtests.refine_load $(BENCH)
 
 export-env: $(VENV)/.stamp-export  ## add torch and the export extra, which `make test` then uses
+
+gallery: $(VENV)/.stamp-cpu  ## draw every segmenter without weights on one photograph into build/gallery/
+	@$(BIN)/python -m loadtests.gallery
 
 parity: $(VENV)/.stamp-export  ## full-size models against the goldens in ../shared/goldens
 	@$(BIN)/python -m pytest -q -m parity tests
