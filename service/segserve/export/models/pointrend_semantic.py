@@ -133,6 +133,11 @@ def closest_calls(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return index, torch.stack([x, y], dim=2)
 
 
+_script_if_tracing: Any = torch.jit.script_if_tracing  # torch has no type for it
+# A recording would keep the sample's number of positions.
+_closest_calls: Any = _script_if_tracing(closest_calls)
+
+
 class PointRendSemanticHead(nn.Module):
     """A coarse head, and the point head that corrects it.
 
@@ -157,7 +162,7 @@ class PointRendSemanticHead(nn.Module):
             logits = functional.interpolate(
                 logits, scale_factor=2, mode="bilinear", align_corners=False
             )
-            index, points = closest_calls(logits, self.points)
+            index, points = _closest_calls(logits, self.points)
             judged = self.point_head(sample_maps(pyramid[0], points), sample_maps(coarse, points))
             flat = logits.flatten(2)
             corrected = flat.scatter(2, index.unsqueeze(1).expand(-1, flat.shape[1], -1), judged)
