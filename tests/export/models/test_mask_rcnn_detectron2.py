@@ -32,6 +32,7 @@ def test_onnx(lively, check_graph) -> None:
     check_graph(lively(lambda: Detectron2MaskRcnn(4, WIDTHS)), find_recipe("mask_rcnn_r50_fpn"))
 
 
+@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_torchscript(lively, check_torchscript) -> None:
     check_torchscript(

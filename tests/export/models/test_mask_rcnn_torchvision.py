@@ -31,6 +31,7 @@ def test_rows_of_v2(lively, pictures, check_columns) -> None:
     assert check_columns(columns, fed["image_size"], 28) > 2
 
 
+@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_onnx(lively, check_graph) -> None:
     check_graph(lively(small), find_recipe("torchvision_maskrcnn_resnet50_fpn"))
@@ -52,6 +53,7 @@ def test_published_and_trained_checkpoints() -> None:
     assert second.adapt_checkpoint(trained) == trained
 
 
+@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_torchscript(lively, check_torchscript) -> None:
     check_torchscript(lively(small), find_recipe("torchvision_maskrcnn_resnet50_fpn"))

@@ -37,6 +37,7 @@ def test_onnx(lively, check_graph) -> None:
     check_graph(lively(small), find_recipe("panoptic_fpn_r50"))
 
 
+@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_torchscript(lively, check_torchscript) -> None:
     check_torchscript(lively(small), find_recipe("panoptic_fpn_r50"))

@@ -52,6 +52,7 @@ def test_onnx(lively, check_graph) -> None:
     check_graph(lively(small), find_recipe("pointrend_rcnn_r50_fpn"))
 
 
+@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_torchscript(lively, check_torchscript) -> None:
     check_torchscript(lively(small), find_recipe("pointrend_rcnn_r50_fpn"))
