@@ -106,7 +106,13 @@ class YolactRecipe:
                 TensorSpec("prototypes", DataType.FP32, (side, side, _PROTOTYPES)),
             ),
             max_batch_size=_MAX_BATCH_SIZE,
-            parameters={**_PARAMETERS, **norm, "resize": f"stretch:{size}"},
+            parameters={
+                **_PARAMETERS,
+                **norm,
+                "resize": f"stretch:{size}",
+                "nms": "fast_cross_class" if self.cross_class else "fast",
+                "nms_iou_threshold": "0.5",
+            },
             labels=COCO_80,
         )
 
