@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import time
 
@@ -149,3 +151,13 @@ async def test_a_failure_is_the_callers_answer_and_the_next_one_runs(make, told)
     with pytest.raises(BackendFailed):
         await run(queue, broken, told)
     assert await run(queue, lambda stop: "fine", told) == "fine"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux")
+async def test_its_threads_give_way_to_all_others(make, told):
+    def priority(stop):
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert await run(make(), priority, told) > usual
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == usual

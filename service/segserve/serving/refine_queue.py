@@ -7,6 +7,8 @@ clients that want none keep their cores. What would wait too long, or does not f
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +24,7 @@ T = TypeVar("T")
 
 _MAX_WAITING = 64
 _MAX_BYTES = 1 << 30
+_NICE = 10
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class RefineQueue:
 
     def __init__(self, limits: RefineLimits) -> None:
         self._limits = limits
-        self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="segserve-refine")
+        self._threads = ThreadPoolExecutor(
+            limits.threads, thread_name_prefix="segserve-refine", initializer=_yield_to_others
+        )
         self._count = 0
         self._bytes = 0
 
@@ -130,6 +135,12 @@ class RefineQueue:
     def close(self) -> None:
         """Let what runs end; what waits ends as soon as a thread looks at it."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _yield_to_others() -> None:
+    """Let every other thread go first where cores are short; on Linux a thread has its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _watched(work: Callable[[Callable[[], bool]], T], watch: _Watch) -> T:
