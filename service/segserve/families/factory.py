@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
@@ -245,15 +244,6 @@ def _box_masks(reader: ParameterReader) -> MaskRule:
     return BoxMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5), Paste(paste))
 
 
-def _contour_masks(_: ParameterReader) -> MaskRule:
-    if find_spec("cv2") is None:
-        raise LoadFailed(
-            "config parameter 'mask_rule': contour fills masks with OpenCV, which is not "
-            "installed: pip install 'segserve[classical]'"
-        )
-    return ContourMasks()
-
-
 def _full_masks(reader: ParameterReader) -> MaskRule:
     return FullMasks(reader.read("mask_threshold", _fraction, _IN_0_1, 0.5))
 
@@ -266,7 +256,7 @@ _IN_0_1 = "a number in 0..1"
 _MASK_RULES: dict[str, Callable[[ParameterReader], MaskRule]] = {
     "box": _box_masks,
     "full": _full_masks,
-    "contour": _contour_masks,
+    "contour": lambda _: ContourMasks(),
     "prototypes": _prototype_masks,
 }
 _BUILDERS: dict[str, Callable[[_Parts], Family]] = {
