@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from loadtests.kernels.case import KernelCase
 from segserve.ops.crf import DenseCrfOptions, dense_crf
 from segserve.ops.crf.unary import unary_from_logits
 
+PHOTOGRAPH = Path(__file__).parents[2] / "docs/images/coffee.jpg"
 HEIGHT, WIDTH, LABELS, PRESENT = 375, 500, 21, 5
 
 Floats = npt.NDArray[np.float32]
@@ -55,9 +57,9 @@ def cases() -> Sequence[KernelCase]:
 
 def _photograph() -> npt.NDArray[np.uint8]:
     from PIL import Image  # noqa: PLC0415  opens late
-    from skimage import data  # noqa: PLC0415  opens late
 
-    return np.array(Image.fromarray(data.coffee()).resize((WIDTH, HEIGHT)))
+    with Image.open(PHOTOGRAPH) as picture:
+        return np.array(picture.convert("RGB").resize((WIDTH, HEIGHT)))
 
 
 def _unary(image: npt.NDArray[np.uint8], labels: int) -> Floats:
