@@ -35,6 +35,14 @@ def test_logits_of_every_pixel_alone_and_in_a_batch() -> None:
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
+def test_a_trunk_whose_norms_learn() -> None:
+    model = PointRendSemantic(5, SLIM, learns_norms=True)
+    norms = [m for m in model.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert norms
+    assert all(norm.weight.requires_grad for norm in norms)
+    assert model.eval()(torch.zeros(1, 3, 64, 32)).shape == (1, 5, 64, 32)
+
+
 def test_fewer_positions_than_points() -> None:
     model = PointRendSemantic(2, PointRendWidths((1, 1, 1, 1), 4, 8, 32, points=8192)).eval()
     with torch.inference_mode():

@@ -21,6 +21,7 @@ from typing_extensions import override
 from segserve.export.models.detectron2_resnet import Detectron2ResNet
 from segserve.export.models.fpn import Detectron2Pyramid
 from segserve.export.models.panoptic_fpn import SemanticHead
+from segserve.export.models.resnet import EXPANSION, ResNetPyramid
 
 _LEVELS = 4
 _STEPS = 2
@@ -177,13 +178,27 @@ class PointRendSemantic(nn.Module):
     ----------
     num_classes : int
     widths : PointRendWidths, optional
+    learns_norms : bool
+        The trunk is a ResNet v1.5 whose batch norms learn, for training from nothing; detectron2's
+        start from a classifier and never change.
     """
 
-    def __init__(self, num_classes: int, widths: PointRendWidths | None = None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        widths: PointRendWidths | None = None,
+        *,
+        learns_norms: bool = False,
+    ) -> None:
         super().__init__()
         widths = widths or PointRendWidths()
-        trunk = Detectron2ResNet(widths.depths, widths.stem)
-        self.backbone = Detectron2Pyramid(trunk, trunk.channels, widths.pyramid)
+        trunk: nn.Module
+        if learns_norms:
+            trunk = ResNetPyramid(widths.depths, (False, False, False), widths.stem)
+        else:
+            trunk = Detectron2ResNet(widths.depths, widths.stem)
+        channels = [widths.stem * EXPANSION * 2**stage for stage in range(_LEVELS)]
+        self.backbone = Detectron2Pyramid(trunk, channels, widths.pyramid)
         self.sem_seg_head = PointRendSemanticHead(widths, num_classes)
 
     @override
