@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import uvloop
@@ -15,14 +16,17 @@ from segserve import __version__
 from segserve.core.errors import ServiceError
 from segserve.execution.cores import available_cores
 from segserve.execution.cpu_pool import CpuPool
+from segserve.execution.waiting_room import RoomLimits, WaitingRoom
 from segserve.observability.logging import setup_logging
 from segserve.observability.metrics import GaugeSource, Metrics
 from segserve.observability.tracing import NoTracer, OtlpTracer, Tracer
 from segserve.repository.store import RepositoryStore
 from segserve.scheduling.admission import Admission
 from segserve.serving.control import ControlPolicy, ModelControl
+from segserve.serving.cpu_side import CpuSide
 from segserve.serving.engine import Engine, ServerIdentity
 from segserve.serving.loader import Loader
+from segserve.serving.refine_queue import RefineLimits, RefineQueue
 from segserve.serving.registry import Registry
 from segserve.settings import Settings
 from segserve.transport.grpc.server import GrpcOptions, GrpcServer
@@ -40,7 +44,7 @@ class Application:
     settings: Settings
     engine: Engine
     control: ModelControl
-    pool: CpuPool
+    cpu: CpuSide
     metrics: Metrics
     grpc: GrpcServer | None
     http: HttpServer | None
@@ -49,14 +53,14 @@ class Application:
 
 def build(settings: Settings) -> Application:
     """Wire the parts together; starts nothing."""
-    pool = CpuPool(settings.cpu_threads or available_cores())
+    cpu = _cpu_side(settings)
     metrics = Metrics()
     admission = Admission(
         max_bytes=settings.max_pending_bytes, max_requests=settings.max_concurrent_rpcs
     )
     registry = Registry(drain_timeout_s=settings.exit_timeout_secs)
     loader = Loader(
-        pool,
+        cpu,
         metrics,
         max_image_pixels=settings.max_image_pixels,
         auto_complete=not settings.disable_auto_complete_config,
@@ -72,11 +76,12 @@ def build(settings: Settings) -> Application:
     identity = ServerIdentity("segserve", __version__, settings.strict_readiness)
     engine = Engine(identity, registry, control, admission, _tracer(settings))
     _add_gauges(metrics, admission, registry)
+    _add_queue_gauges(metrics, cpu)
     return Application(
         settings=settings,
         engine=engine,
         control=control,
-        pool=pool,
+        cpu=cpu,
         metrics=metrics,
         grpc=GrpcServer(engine, _grpc_options(settings)) if settings.allow_grpc else None,
         http=HttpServer(engine, _http_options(settings)) if settings.allow_http else None,
@@ -85,6 +90,21 @@ def build(settings: Settings) -> Application:
             if settings.allow_metrics
             else None
         ),
+    )
+
+
+def _cpu_side(settings: Settings) -> CpuSide:
+    pool = CpuPool(settings.cpu_threads or available_cores())
+    refinements = RefineLimits(
+        threads=max(1, pool.cores // 2),
+        max_waiting=settings.refine_queue_size,
+        max_bytes=settings.refine_queue_bytes,
+    )
+    return CpuSide(
+        pool=pool,
+        room=WaitingRoom(RoomLimits(settings.cpu_queue_size, settings.cpu_queue_bytes)),
+        refinements=RefineQueue(refinements),
+        worker_bytes=settings.worker_memory_bytes,
     )
 
 
@@ -139,6 +159,38 @@ def _add_gauges(metrics: Metrics, admission: Admission, registry: Registry) -> N
             ],
         )
     )
+
+
+def _add_queue_gauges(metrics: Metrics, cpu: CpuSide) -> None:
+    def plain(name: str, text: str, read: Callable[[], int]) -> GaugeSource:
+        return GaugeSource(name, text, (), lambda: [((), float(read()))])
+
+    room, refinements = cpu.room, cpu.refinements
+    for source in (
+        GaugeSource(
+            "segserve_cpu_queue_length",
+            "Pieces of work that wait for a core, by kind of request and step",
+            ("kind", "step"),
+            lambda: [(labels, float(count)) for labels, count in cpu.pool.waiting().items()],
+        ),
+        plain("segserve_waiting_images", "Images that wait to be decoded", lambda: room.images),
+        plain(
+            "segserve_waiting_bytes",
+            "Memory that images which wait to be decoded were counted at, in bytes",
+            lambda: room.bytes_in_use,
+        ),
+        plain(
+            "segserve_refine_queue_length",
+            "Refinements that wait or run",
+            lambda: refinements.pending,
+        ),
+        plain(
+            "segserve_refine_queue_bytes",
+            "Working memory that refinements were counted at, in bytes",
+            lambda: refinements.bytes_in_use,
+        ),
+    ):
+        metrics.add_gauge(source)
 
 
 def serve(settings: Settings) -> int:
@@ -220,7 +272,7 @@ async def _shut_down(app: Application) -> None:
             await app.engine.stop()
     except TimeoutError:
         log.warning("exit_timed_out", extra={"seconds": settings.exit_timeout_secs})
-    await app.pool.close()
+    await app.cpu.close()
     if app.metrics_server is not None:
         await app.metrics_server.stop(0.0)
     log.info("stopped")

@@ -115,6 +115,21 @@ class Settings(BaseSettings):
     cpu_threads: int = Field(
         0, ge=0, description="Cores to use; 0 for what the cgroup and the affinity mask allow"
     )
+    cpu_queue_size: int = Field(
+        1024, ge=1, description="Images that may wait to be decoded; more are refused"
+    )
+    cpu_queue_bytes: int = Field(
+        2 << 30, ge=1 << 20, description="Memory that images which wait to be decoded may need"
+    )
+    refine_queue_size: int = Field(
+        64, ge=0, description="Refinements that may wait; more leave the map unrefined"
+    )
+    refine_queue_bytes: int = Field(
+        1 << 30, ge=1 << 20, description="Working memory that all refinements may need, in bytes"
+    )
+    worker_memory_bytes: int = Field(
+        4 << 30, ge=0, description="Address space of a library's worker process; 0 for no limit"
+    )
     # --- life and death
     drain_delay: float = Field(
         0.0, ge=0, description="Seconds to go on serving after SIGTERM, while not ready"

@@ -121,6 +121,26 @@ def test_every_option_is_sent(segment, images, server, capsys):
     assert server.requests[0].model_version == "3"
 
 
+def test_parameters_of_the_model_are_sent_as_they_stand(segment, images, server, capsys):
+    flags = ["--parameter", "clusters=8", "--parameter", "seeds=1,2,0;3,4,1"]
+    flags += ["--parameter", " note = a=b "]
+    assert segment(images[0], "--model", "kmeans", *flags) == 0
+    assert dict(server.requests[0].options.parameters) == {
+        "clusters": "8",
+        "seeds": "1,2,0;3,4,1",
+        "note": "a=b",
+    }
+
+
+@pytest.mark.parametrize("text", ["clusters", "=8", ""])
+def test_parameters_have_a_name_and_a_value(segment, images, server, capsys, text):
+    with pytest.raises(SystemExit) as left:
+        segment(images[0], "--model", "kmeans", "--parameter", text)
+    assert left.value.code == 2
+    assert "is not NAME=VALUE" in capsys.readouterr().err
+    assert server.requests == []
+
+
 def test_labels_by_name_are_picked_here(segment, images, server, capsys):
     assert segment(images[0], "--model", "m", "--labels", "sky", "--json") == 0
     document = json.loads(capsys.readouterr().out)

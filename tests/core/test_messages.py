@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from segserve.core.messages import InferRequest, ModelRef
+from segserve.core.messages import InferRequest, ModelRef, Timings
 
 
 def test_frozen_with_fresh_parameters():
@@ -18,3 +18,9 @@ def test_frozen_with_fresh_parameters():
 def test_a_reference_in_words():
     assert ModelRef("m").described() == "'m'"
     assert ModelRef("m", 3).described() == "'m' version 3"
+
+
+def test_the_slowest_of_several_images():
+    one = Timings(decode_s=1, queue_s=2, infer_s=3)
+    other = Timings(decode_s=2, batch_s=4, infer_s=1, post_s=5)
+    assert Timings.slowest([one, other]) == Timings(2, 2, 4, 3, 5)

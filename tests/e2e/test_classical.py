@@ -87,3 +87,27 @@ def test_prompts_and_proposals(serve, repo_root, image):
         assert regions[0].box == pytest.approx((0, 0, 80, 60))
         assert 1 <= len(regions) <= 4
         assert regions[0].label == "proposal"
+
+
+def test_the_three_that_take_neither_prompts_nor_clusters_alone(serve, repo_root, image):
+    asked = {
+        "texton": {"clusters": "2", "window_px": "5"},
+        "mean_shift": {"colour": "20"},
+        "normalized_cut": {"segments": "2", "superpixels": "40"},
+    }
+    root = Path(repo_root) / "model_repository"
+    flags = [f"--load-model={name}" for name in asked]
+    server = serve("--model-repository", root, "--model-control-mode", "explicit", *flags)
+    server.wait_event("ready", timeout_s=110)
+    total = image.shape[0] * image.shape[1]
+    with Client(server.grpc, timeout_s=60) as client:
+        for name, parameters in asked.items():
+            options = SegmentOptions(parameters=parameters)
+            areas = sorted(s.area for s in client.segment(image, name, options).segments)
+            assert sum(areas) == total, name
+            if name == "texton":
+                assert len(areas) == 2
+            else:
+                assert areas == [1600, total - 1600] or areas[0] == pytest.approx(1600, rel=0.1)
+            again = client.segment(image, name, options)
+            assert sorted(s.area for s in again.segments) == areas

@@ -3,13 +3,27 @@
 import numpy as np
 import pytest
 
-from segserve.core.errors import DeadlineExceeded, InvalidInput, LoadFailed
+from segserve.core.errors import Cancelled, DeadlineExceeded, InvalidInput, LoadFailed
 from segserve.core.tensor import DataType
 from segserve.execution.classical import (
     ClassicalBackend,
     ClassicalOptions,
     inspect_classical,
     read_segmenter,
+)
+
+SEGMENTERS = (
+    "kmeans",
+    "gmm",
+    "texton",
+    "mean_shift",
+    "normalized_cut",
+    "graph_cut",
+    "slic",
+    "felzenszwalb",
+    "random_walker",
+    "snake",
+    "selective_search",
 )
 
 
@@ -90,3 +104,24 @@ def test_a_library_runs_in_a_process_of_its_own(model_file) -> None:
         assert labels[0, 0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     finally:
         backend.close()
+
+
+def test_the_callers_leaving_ends_the_work_between_two_rounds(model_file) -> None:
+    backend = ClassicalBackend(model_file(), ClassicalOptions({}, 60))
+    asked = []
+
+    def leave() -> bool:
+        asked.append(1)
+        return len(asked) > 2
+
+    with pytest.raises(Cancelled):
+        backend.run_until({"image": image()}, stop=leave)
+    assert len(asked) == 3
+    assert backend.run_until({"image": image()}, stop=lambda: False)["labels"].max() > 0
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_every_segmenter_of_our_own_can_be_stopped(model_file, name) -> None:
+    backend = ClassicalBackend(model_file(f'{{"segmenter": "{name}"}}'), ClassicalOptions({}, 60))
+    with pytest.raises(Cancelled):
+        backend.run_until({"image": image()}, stop=lambda: True)

@@ -169,3 +169,57 @@ async def test_many_small_works_from_many_tasks(pool):
     )
     assert results == [n * n for n in range(500)]
     assert pool.idle()
+
+
+async def order_of(pool, kinds):
+    """Let bulk (True) and interactive work wait in this order; gives the order of starts."""
+    gate, blocker = await gated(pool)
+    order = []
+    tasks = [
+        asyncio.create_task(
+            pool.run(
+                lambda b=bulk: order.append(b), priority=Priority.PRE, tokens=2, bulk=bulk
+            )
+        )
+        for bulk in kinds
+    ]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(blocker, *tasks)
+    return order
+
+
+async def test_interactive_work_goes_before_bulk_work_whatever_its_step(pool):
+    assert await order_of(pool, [True, True, False, False]) == [False, False, True, True]
+    gate, blocker = await gated(pool)
+    order = []
+    post = pool.run(lambda: order.append("post"), priority=Priority.POST, tokens=2, bulk=True)
+    pre = pool.run(lambda: order.append("pre"), priority=Priority.PRE, tokens=2)
+    tasks = [asyncio.create_task(post), asyncio.create_task(pre)]
+    await asyncio.sleep(0)
+    assert pool.waiting()["bulk", "post"] == pool.waiting()["interactive", "pre"] == 1
+    gate.set()
+    await asyncio.gather(blocker, *tasks)
+    assert order == ["pre", "post"]
+    assert not any(pool.waiting().values())
+
+
+async def test_bulk_work_never_starves(pool):
+    order = await order_of(pool, [True, True] + [False] * 20)
+    assert [n for n, bulk in enumerate(order) if bulk] == [7, 15]
+
+
+async def test_poison_costs_no_thread(pool):
+    def poison(error):
+        raise error
+
+    before = threading.active_count()
+    for error in (SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()):
+        for _ in range(3):
+            with pytest.raises(type(error)):
+                await pool.run(lambda e=error: poison(e), priority=Priority.RUN)
+    with pytest.raises(RecursionError):
+        await pool.run(lambda: (f := lambda: f())(), priority=Priority.RUN)
+    assert threading.active_count() == before
+    both = threading.Barrier(2, timeout=5)
+    await asyncio.gather(*(pool.run(both.wait, priority=Priority.RUN) for _ in range(2)))

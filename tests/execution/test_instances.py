@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from segserve.core.errors import Cancelled
 from segserve.execution.backend import GraphSpecs
 from segserve.execution.cpu_pool import CpuPool, Priority
 from segserve.execution.instances import Instances
@@ -113,3 +114,40 @@ async def test_models_on_a_device_have_threads_of_their_own():
     name = await instances.run(lambda run: threading.current_thread().name, alone=False)
     assert name.startswith("segserve-device")
     await instances.close()
+
+
+class StoppableBackend(FakeBackend):
+    def run_until(self, inputs, *, stop):
+        if stop():
+            raise Cancelled("nobody waits")
+        return {"y": inputs["x"] + 2}
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+async def test_a_backend_that_can_be_stopped_is_told_whether_anybody_waits(reentrant):
+    pool = CpuPool(1)
+    instances = Instances([StoppableBackend(reentrant=reentrant)], 1, pool)
+    assert (await instances.run(work, alone=True))["y"] == 2
+    with pytest.raises(Cancelled):
+        await instances.run(work, alone=False, stop=lambda: True)
+    plain = Instances([FakeBackend(reentrant=reentrant)], 1, pool)
+    assert (await plain.run(work, alone=False, stop=lambda: True))["y"] == 1
+    await pool.close()
+
+
+async def test_bulk_batches_wait_behind_others():
+    pool, gate, order = CpuPool(1), threading.Event(), []
+    instances = Instances([FakeBackend()], 3, pool)
+    blocker = asyncio.create_task(pool.run(gate.wait, priority=Priority.RUN))
+    await asyncio.sleep(0.01)
+    tasks = [
+        asyncio.create_task(
+            instances.run(lambda run, b=bulk: order.append(b), alone=False, bulk=bulk)
+        )
+        for bulk in (True, False)
+    ]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(blocker, *tasks)
+    assert order == [False, True]
+    await pool.close()

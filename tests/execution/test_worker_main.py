@@ -25,7 +25,7 @@ def started(tmp_path, monkeypatch):
     with theirs:
         fd = theirs.fileno()
         command = [sys.executable, "-m", "segserve.execution.worker_main", str(fd)]
-        process = subprocess.Popen([*command, "long_work:work"], pass_fds=(fd,))
+        process = subprocess.Popen([*command, "long_work:work", "0"], pass_fds=(fd,))
     connection = Connection(ours.detach())
     assert receive(connection).values == {"ready": True}
     yield process, connection

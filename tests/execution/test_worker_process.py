@@ -7,7 +7,13 @@ import time
 import numpy as np
 import pytest
 
-from segserve.core.errors import BackendFailed, DeadlineExceeded, InvalidInput, LoadFailed
+from segserve.core.errors import (
+    BackendFailed,
+    Cancelled,
+    DeadlineExceeded,
+    InvalidInput,
+    LoadFailed,
+)
 from segserve.execution.worker_frames import Frame
 from segserve.execution.worker_process import WorkerProcess
 
@@ -41,6 +47,8 @@ def work(asked):
         raise KeyError("x")
     if do == "memory":
         raise MemoryError
+    if do == "hog":
+        return Frame({"got": len(bytearray(asked.values["bytes"]))})
 """
 
 
@@ -90,7 +98,7 @@ def test_errors_keep_their_kind_and_the_process(worker) -> None:
     with pytest.raises(InvalidInput, match="not like this"):
         worker.call(Frame({"do": "refuse"}), 20)
     for do in ("bug", "memory"):
-        with pytest.raises(BackendFailed, match="the segmenter failed"):
+        with pytest.raises(BackendFailed, match="the segmenter (failed|needed more memory)"):
             worker.call(Frame({"do": do}), 20)
     assert add(worker).values["pid"] == before
 
@@ -126,3 +134,41 @@ def test_the_process_ends_with_its_socket(worker) -> None:
 def test_what_cannot_be_imported_fails_the_load() -> None:
     with pytest.raises(LoadFailed, match="No module named 'nowhere'"):
         WorkerProcess("nowhere:work")
+
+
+@pytest.fixture
+def small_worker(tmp_path, monkeypatch):
+    (tmp_path / "pieces_of_work.py").write_text(WORK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    one = WorkerProcess("pieces_of_work:work", max_bytes=1 << 30)
+    yield one
+    one.close()
+
+
+def test_memory_is_bounded_and_asking_for_more_costs_that_request_alone(small_worker) -> None:
+    before = small_worker.pid
+    some = small_worker.call(Frame({"do": "hog", "bytes": 1 << 26}), 20)
+    assert some.values["got"] == 1 << 26
+    with pytest.raises(BackendFailed, match="--worker-memory-bytes"):
+        small_worker.call(Frame({"do": "hog", "bytes": 2 << 30}), 20)
+    assert add(small_worker).values["pid"] == before
+
+
+def test_work_that_nobody_waits_for_is_not_begun(worker) -> None:
+    before = worker.pid
+    with pytest.raises(Cancelled, match="not begun"):
+        worker.call(Frame({"do": "crash"}), 20, lambda: True)
+    assert add(worker).values["pid"] == before
+
+
+def test_work_that_is_abandoned_may_end_soon_and_else_is_killed(worker) -> None:
+    before, start_s = worker.pid, time.monotonic()
+    gone = iter([False] + [True] * 1000)
+    slept = worker.call(Frame({"do": "sleep", "s": 0.3}), 20, lambda: next(gone))
+    assert slept.values["slept"]
+    assert worker.pid == before
+    gone = iter([False] + [True] * 1000)
+    with pytest.raises(Cancelled, match="was stopped"):
+        worker.call(Frame({"do": "spin"}), 20, lambda: next(gone))
+    assert time.monotonic() - start_s < 6
+    assert add(worker).values["pid"] != before

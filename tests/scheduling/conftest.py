@@ -30,7 +30,7 @@ class GatedModel:
             raise BackendFailed("poisoned")
         return {"y": x[:1] if self.wrong_rows else x * 2}
 
-    async def run(self, work, *, alone):
+    async def run(self, work, *, alone, **told):
         self.alone.append(alone)
         try:
             return work(self)

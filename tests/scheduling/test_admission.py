@@ -46,3 +46,19 @@ def test_a_permit_is_given_back_once():
         assert admission.bytes_in_use == 0
     permit.release()
     assert (admission.bytes_in_use, admission.requests) == (0, 0)
+
+
+def test_bulk_requests_leave_room_for_others():
+    admission = Admission(max_bytes=100, max_requests=4)
+    with admission.permit(100, bulk=True):  # alone
+        pass
+    with admission.permit(60, bulk=True):
+        with pytest.raises(Overloaded, match="60 of 75 bytes and this one needs 20"):
+            admission.permit(20, bulk=True)
+        with admission.permit(20):
+            pass
+        with admission.permit(1, bulk=True), admission.permit(1, bulk=True):
+            with pytest.raises(Overloaded, match="3 requests are in the server"):
+                admission.permit(1, bulk=True)
+            with admission.permit(1):
+                pass

@@ -136,7 +136,7 @@ async def test_a_delay_gathers_company(open_desk):
 
 async def test_without_a_batch_axis_tensors_pass_as_they_are(desk_over):
     class Whole:
-        async def run(self, work, *, alone):
+        async def run(self, work, *, alone, **told):
             return work(lambda inputs: {"y": inputs["x"].sum()})
 
     desk = desk_over(Whole(), max_batch_size=0)
@@ -149,7 +149,7 @@ async def test_without_a_batch_axis_tensors_pass_as_they_are(desk_over):
 class Slow:
     """Takes as long as its first value says, in hundredths of a second."""
 
-    async def run(self, work, *, alone):
+    async def run(self, work, *, alone, **told):
         seen = []
         answer = work(lambda inputs: seen.append(inputs["x"]) or {"y": inputs["x"]})
         await asyncio.sleep(float(seen[0].flat[0]) / 100 if seen else 0)

@@ -89,7 +89,8 @@ def test_queue_timeouts(default_us, override, asked_us, holds_us):
 def test_levels():
     limits = BatchLimits(8, priority_levels=3, default_priority=2)
     assert [limits.level(p) for p in (0, 1, 3, 4)] == [2, 1, 3, 2]
-    assert BatchLimits(8).level(7) == 1
+    assert [BatchLimits(8).level(p) for p in (0, 1, 2, 7)] == [1, 1, 2, 2]
+    assert BatchLimits(8, preserve_ordering=True).level(7) == 1
     assert BatchLimits(8, priority_levels=3).level(0) == 1
 
 
@@ -102,3 +103,12 @@ def test_cores_share_a_full_batch_too():
 def test_nothing_preferred_and_no_delay_goes_at_once():
     limits = BatchLimits(8, preferred_batch_sizes=(4,))
     assert decide([waiting(count=3)], limits, 1, 10.0) == Take("a", 3)
+
+
+def test_bulk_is_what_is_below_the_default_level():
+    assert [BatchLimits(8).is_bulk(p) for p in (0, 1, 2, 7)] == [False, False, True, True]
+    limits = BatchLimits(8, priority_levels=3, default_priority=2)
+    assert [limits.is_bulk(p) for p in (0, 1, 2, 3, 4)] == [False, False, False, True, False]
+    assert not limits.rises(3)
+    assert BatchLimits(8).rises(2)
+    assert not BatchLimits(8).rises(1)

@@ -56,3 +56,34 @@ async def test_first_come_first_served_and_never_more_than_there_are():
 
     await asyncio.gather(*(hold(n) for n in range(10)))
     assert (most, order) == (2, list(range(10)))
+
+
+async def test_bulk_images_wait_behind_others_but_not_for_ever():
+    prepared, order = Prepared(1), []
+
+    async def hold(bulk):
+        async with prepared.row(NO_DEADLINE, bulk=bulk):
+            order.append(bulk)
+
+    async with prepared.row(NO_DEADLINE):
+        tasks = [asyncio.create_task(hold(bulk)) for bulk in [True, True] + [False] * 9]
+        await asyncio.sleep(0)
+        assert prepared.waiting == 11
+    await asyncio.gather(*tasks)
+    assert [n for n, bulk in enumerate(order) if bulk] == [7, 10]
+    assert prepared.waiting == 0
+
+
+async def test_a_place_that_comes_when_the_caller_goes_is_passed_on():
+    prepared = Prepared(1)
+    first = prepared.row(NO_DEADLINE)
+    await first.__aenter__()
+    gone = asyncio.create_task(prepared.row(NO_DEADLINE).__aenter__())
+    stays = asyncio.create_task(prepared.row(NO_DEADLINE).__aenter__())
+    await asyncio.sleep(0)
+    await first.__aexit__(None, None, None)
+    gone.cancel()
+    async with asyncio.timeout(1):
+        await stays
+    with pytest.raises(asyncio.CancelledError):
+        await gone

@@ -107,3 +107,22 @@ async def test_too_many_shapes(loop):
         queues.add(Item({}, 3), loop)
     queues.discard(entries[1])
     assert queues.add(Item({}, 3), loop).item.bucket == 3
+
+
+async def test_without_levels_bulk_items_wait_behind_others_until_their_patience_is_over(loop):
+    queues = BucketQueues(BatchLimits(1, patience_s=0.02))
+    bulk, usual = queues.add(Item({}, "a", priority=2), loop), queues.add(Item({}, "a"), loop)
+    assert queues.take("a", 1) == [usual]
+    await asyncio.sleep(0.05)
+    late = queues.add(Item({}, "a", priority=1), loop)
+    assert queues.waiting() == [Waiting("a", 2, 2, bulk.enqueued_s)]
+    assert queues.take("a", 2) == [bulk, late]
+    assert len(queues) == 0
+
+
+async def test_a_bulk_item_that_left_does_not_rise(loop):
+    queues = BucketQueues(BatchLimits(1, patience_s=0.01))
+    gone = queues.add(Item({}, "a", priority=9), loop)
+    queues.discard(gone)
+    await asyncio.sleep(0.03)
+    assert queues.waiting() == []

@@ -8,13 +8,16 @@ import pytest
 from onnx import TensorProto, helper
 
 from segserve.execution.cpu_pool import CpuPool
+from segserve.execution.waiting_room import RoomLimits, WaitingRoom
 from segserve.observability.metrics import Metrics
 from segserve.observability.tracing import NoTracer
 from segserve.repository.store import RepositoryStore
 from segserve.scheduling.admission import Admission
 from segserve.serving.control import ControlPolicy, ModelControl
+from segserve.serving.cpu_side import CpuSide
 from segserve.serving.engine import Engine, ServerIdentity
 from segserve.serving.loader import Loader
+from segserve.serving.refine_queue import RefineLimits, RefineQueue
 from segserve.serving.registry import Registry
 
 BRIGHT_CONFIG = """
@@ -78,7 +81,9 @@ class House:
         self.pool = CpuPool(2)
         self.metrics = Metrics()
         self.registry = Registry(drain_timeout_s=5.0)
-        loader = Loader(self.pool, self.metrics, max_image_pixels=1_000_000, auto_complete=True)
+        room = WaitingRoom(RoomLimits(max_bytes=policy.get("room_bytes", 2 << 30)))
+        self.cpu = CpuSide(self.pool, room, RefineQueue(RefineLimits()))
+        loader = Loader(self.cpu, self.metrics, max_image_pixels=1_000_000, auto_complete=True)
         self.control = ModelControl(
             ControlPolicy(mode, policy.get("poll_s", 0.02), policy.get("load", ()), 2),
             RepositoryStore([repository]),
@@ -91,7 +96,7 @@ class House:
 
     async def close(self):
         await self.engine.stop()
-        await self.pool.close()
+        await self.cpu.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from segserve.core.errors import (
 from segserve.core.messages import InferRequest, ModelRef, RawImage, SegmentRequest
 from segserve.core.options import MaskFormat, SegmentOptions
 from segserve.core.tensor import DataType
+from segserve.execution.cpu_pool import Priority
 
 SCALE = ModelRef("scale")
 
@@ -196,3 +198,35 @@ async def test_bytes_tensors_of_one_element_a_row(open_house, repository):
     x = np.array([[b"a"], [b"bc"], [b""]], dtype=object)
     answer = await house.engine.infer(InferRequest(ModelRef("text"), {"x": x}))
     assert answer.outputs["y"].tolist() == x.tolist()
+
+
+async def test_images_that_wait_to_be_decoded_are_bounded_in_bytes(
+    open_house, repository, writers
+):
+    writers.bright(repository)
+    house = await open_house(room_bytes=10_000)
+    gate = threading.Event()
+    busy = [
+        asyncio.create_task(house.pool.run(gate.wait, priority=Priority.POST)) for _ in range(2)
+    ]
+    await asyncio.sleep(0.01)
+    waits = asyncio.create_task(house.engine.segment(picture()))
+    await asyncio.sleep(0.01)
+    assert house.cpu.room.images == 1
+    with pytest.raises(Overloaded, match="--cpu-queue-bytes"):
+        await house.engine.segment(picture())
+    gate.set()
+    assert (await waits).label_map is not None
+    await asyncio.gather(*busy)
+    assert (house.cpu.room.images, house.cpu.room.bytes_in_use) == (0, 0)
+    await house.engine.segment(picture())
+
+
+async def test_bulk_requests_leave_room_at_the_door(open_house, repository, writers):
+    writers.scale(repository)
+    house = await open_house(max_bytes=100_000)
+    values = np.zeros((1, 10_000), np.float32)
+    with house.admission.permit(15_000):
+        with pytest.raises(Overloaded, match="of 75000 bytes"):
+            await house.engine.infer(infer(values, priority=2))
+        await house.engine.infer(infer(values, priority=1))

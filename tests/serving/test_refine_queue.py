@@ -11,7 +11,7 @@ import time
 import pytest
 
 from segserve.core.deadline import Deadline
-from segserve.core.errors import BackendFailed, Cancelled
+from segserve.core.errors import BackendFailed, Cancelled, ShuttingDown
 from segserve.observability.metrics import Metrics
 from segserve.serving.refine_queue import RefineLimits, RefineQueue
 
@@ -41,7 +41,7 @@ def told():
 
 
 @pytest.fixture
-def make():
+async def make():
     made = []
 
     def build(**limits: int) -> RefineQueue:
@@ -50,12 +50,12 @@ def make():
 
     yield build
     for queue in made:
-        queue.close()
+        await queue.close()
 
 
-async def run(queue, work, told, *, seconds=5.0, cost=1):
+async def run(queue, work, told, *, seconds=5.0, cost=1, bulk=False):
     return await queue.run(
-        work, cost_bytes=cost, deadline=Deadline.after(seconds), metrics=told.model
+        work, cost_bytes=cost, deadline=Deadline.after(seconds), metrics=told.model, bulk=bulk
     )
 
 
@@ -68,7 +68,7 @@ async def settled(queue):
 async def test_an_answer_comes_back_and_is_counted(make, told):
     queue = make()
     assert await run(queue, lambda stop: (threading.current_thread().name, stop()), told) == (
-        "segserve-refine_0",
+        "segserve-refine-0",
         False,
     )
     await settled(queue)
@@ -151,6 +151,38 @@ async def test_a_failure_is_the_callers_answer_and_the_next_one_runs(make, told)
     with pytest.raises(BackendFailed):
         await run(queue, broken, told)
     assert await run(queue, lambda stop: "fine", told) == "fine"
+
+
+async def test_bulk_work_goes_behind(make, told):
+    queue, gate, order = make(), threading.Event(), []
+    tasks = [asyncio.create_task(run(queue, lambda stop: gate.wait(5), told))]
+    await asyncio.sleep(0.02)
+    for bulk in (True, False):
+        job = run(queue, lambda stop, b=bulk: order.append(b), told, bulk=bulk)
+        tasks.append(asyncio.create_task(job))
+    await asyncio.sleep(0.02)
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert order == [False, True]
+
+
+async def test_closing_refuses_what_waits_and_stops_what_runs(told):
+    queue = RefineQueue(RefineLimits())
+
+    def until_told(stop):
+        while not stop():
+            time.sleep(0.002)
+        return "stopped"
+
+    running = asyncio.create_task(run(queue, until_told, told))
+    await asyncio.sleep(0.02)
+    waiting = asyncio.create_task(run(queue, until_told, told))
+    await asyncio.sleep(0.02)
+    async with asyncio.timeout(2):
+        await queue.close()
+    assert await running == "stopped"
+    with pytest.raises(ShuttingDown):
+        await waiting
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux")

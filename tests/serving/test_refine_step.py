@@ -51,7 +51,7 @@ async def finish():
 
     yield run
     await pool.close()
-    queue.close()
+    await queue.close()
 
 
 async def test_families_that_cannot_refine_say_nothing(finish):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
@@ -54,6 +54,17 @@ class Timings:
     infer_s: float = 0.0
     post_s: float = 0.0
     encode_s: float = 0.0
+
+    @classmethod
+    def slowest(cls, timings: Sequence[Timings]) -> Timings:
+        """Give the largest of each phase over at least one image; encoding is not theirs."""
+        return cls(
+            decode_s=max(t.decode_s for t in timings),
+            queue_s=max(t.queue_s for t in timings),
+            batch_s=max(t.batch_s for t in timings),
+            infer_s=max(t.infer_s for t in timings),
+            post_s=max(t.post_s for t in timings),
+        )
 
 
 @dataclass(frozen=True)

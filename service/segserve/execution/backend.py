@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from segserve.core.tensor import Tensors, TensorSpec
+
+Stop = Callable[[], bool]
+"""Asked, on any thread, whether nobody waits for the answer any more."""
+
+
+def never() -> bool:
+    """Be the `Stop` of those who wait in any case."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -62,4 +71,19 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free what the model holds; nobody is inside `run`."""
+        ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A backend whose run can be ended half-way."""
+
+    def run_until(self, inputs: Tensors, *, stop: Stop) -> Tensors:
+        """Run as `Backend.run` does, and look at `stop` again and again.
+
+        Raises
+        ------
+        Cancelled
+            When `stop` said so.
+        """
         ...

@@ -15,14 +15,14 @@ from typing import Any
 
 from segserve.core.errors import Cancelled, DeadlineExceeded, InvalidInput, LoadFailed
 from segserve.core.tensor import Array, DataType, Tensors, TensorSpec
-from segserve.execution.backend import GraphSpecs
+from segserve.execution.backend import GraphSpecs, Stop, never
 from segserve.execution.classical_worker import FUNCTION, IMAGE
 from segserve.execution.worker_frames import Frame
 from segserve.execution.worker_process import WorkerProcess
 from segserve.ops.classical.catalogue import Segmenter, segmenter_named
 from segserve.ops.classical.libraries import OWN, find_library
 from segserve.ops.classical.options import OptionKind, OptionSpec, with_values
-from segserve.ops.classical.segmentation import Prompts, Segmentation, Stop
+from segserve.ops.classical.segmentation import Prompts, Segmentation
 from segserve.ops.classical.warm import WARM_PIXELS, warm_segmenter
 
 MODEL_FILENAME = "classical.json"
@@ -51,11 +51,14 @@ class ClassicalOptions:
         Time that one image may take.
     implementation : str
         ``own``, or the name of a library, which then runs in a worker process.
+    worker_bytes : int
+        Address space that such a process may use; 0 for no limit.
     """
 
     defaults: Mapping[str, str]
     budget_s: float
     implementation: str = OWN
+    worker_bytes: int = 0
 
 
 def read_segmenter(model_file: Path) -> Segmenter:
@@ -140,14 +143,20 @@ class ClassicalBackend:
         if library is None:
             warm_segmenter(self._segmenter.name)
         else:
-            self._worker = WorkerProcess(FUNCTION)
-            self._by_worker(self._worker, WARM_PIXELS, self._defaults, Prompts())
+            self._worker = WorkerProcess(FUNCTION, options.worker_bytes)
+            self._by_worker(self._worker, WARM_PIXELS, self._defaults, Prompts(), never)
 
     def run(self, inputs: Tensors, *, wide: bool) -> Tensors:  # noqa: ARG002  one image, one core
-        """Segment one image. See `Backend.run`.
+        """Segment one image. See `Backend.run`; raises as `run_until`, which it is."""
+        return self.run_until(inputs, stop=never)
+
+    def run_until(self, inputs: Tensors, *, stop: Stop) -> Tensors:
+        """Segment one image, as long as anybody waits for it. See `Stoppable`.
 
         Raises
         ------
+        Cancelled
+            When `stop` said that nobody waits any more.
         InvalidInput
             When an option or a prompt is out of its bounds, or there is more than one image.
         DeadlineExceeded
@@ -160,8 +169,8 @@ class ClassicalBackend:
         options = with_values(self._defaults, self._values(row))
         prompts = Prompts(**{name: row[name] for name in self._segmenter.prompts if name in row})
         if self._worker is not None:
-            return self._by_worker(self._worker, row[IMAGE], options, prompts)
-        found = self._timed(row[IMAGE], options, prompts)
+            return self._by_worker(self._worker, row[IMAGE], options, prompts, stop)
+        found = self._timed(row[IMAGE], options, prompts, stop)
         return {name: getattr(found, name)[None] for name in self._segmenter.outputs}
 
     def _values(self, row: Tensors) -> dict[str, int | float | str]:
@@ -169,23 +178,25 @@ class ClassicalBackend:
         return {s.name: s.from_number(float(row[s.name][0])) for s in specs if s.name in row}
 
     def _by_worker(
-        self, worker: WorkerProcess, image: Array, options: Any, prompts: Prompts
+        self, worker: WorkerProcess, image: Array, options: Any, prompts: Prompts, stop: Stop
     ) -> Tensors:
         values = {spec.name: getattr(options, spec.name) for spec in self._segmenter.specs}
         arrays = {IMAGE: image, **{name: getattr(prompts, name) for name in prompts.given}}
         asked = Frame({"segmenter": self._segmenter.name, "options": values}, arrays)
-        return {"labels": worker.call(asked, self._budget_s).arrays["labels"][None]}
+        return {"labels": worker.call(asked, self._budget_s, stop).arrays["labels"][None]}
 
-    def _timed(self, image: Array, options: Any, prompts: Prompts) -> Segmentation:
+    def _timed(self, image: Array, options: Any, prompts: Prompts, stop: Stop) -> Segmentation:
         end_s = time.monotonic() + self._budget_s
 
-        def is_late() -> bool:
-            return time.monotonic() > end_s
+        def is_over() -> bool:
+            return time.monotonic() > end_s or stop()
 
         try:
-            return self._segmenter.segment(image, options, prompts, is_late)
+            return self._segmenter.segment(image, options, prompts, is_over)
         except Cancelled:
-            raise self._too_slow(image) from None
+            if time.monotonic() > end_s:
+                raise self._too_slow(image) from None
+            raise
 
     def _too_slow(self, image: Array) -> DeadlineExceeded:
         height, width = image.shape[:2]

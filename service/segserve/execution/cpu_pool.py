@@ -2,14 +2,17 @@
 
 Work asks for tokens at a priority: finishing what is done (POST) goes before running models (RUN),
 which goes before preparing new images (PRE). So the server ends requests before it starts others.
+All work of interactive requests goes before that of bulk requests, but for one start in eight.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from queue import SimpleQueue
@@ -17,6 +20,7 @@ from typing import Any, TypeVar
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
 from segserve.core.errors import DeadlineExceeded, ShuttingDown
+from segserve.execution.turns import Turns
 
 T = TypeVar("T")
 
@@ -33,10 +37,14 @@ class Priority(IntEnum):
 class _Job:
     work: Callable[[], Any]
     tokens: int
+    bulk: bool
     deadline: Deadline
     future: asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
+
+
+_Lines = tuple[deque[_Job], ...]
 
 
 class CpuPool:
@@ -46,19 +54,26 @@ class CpuPool:
     ----------
     cores : int
         Tokens in the budget, and threads.
+    name : str
+        Of the threads.
+    nice : int
+        How much the threads give way to others of the process where cores are short (on Linux).
     """
 
-    def __init__(self, cores: int) -> None:
+    def __init__(self, cores: int, name: str = "segserve-cpu", nice: int = 0) -> None:
         self.cores = cores
+        self._nice = nice
         self._free = cores
-        self._waiting: tuple[deque[_Job], ...] = tuple(deque() for _ in Priority)
+        self._interactive: _Lines = tuple(deque() for _ in Priority)
+        self._bulk: _Lines = tuple(deque() for _ in Priority)
+        self._turns = Turns()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._done: deque[_Job] = deque()
         self._wake_pending = False
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = [
-            threading.Thread(target=self._work, name=f"segserve-cpu-{i}", daemon=True)
+            threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True)
             for i in range(cores)
         ]
         for thread in self._threads:
@@ -68,12 +83,22 @@ class CpuPool:
         """Whether no token is in use; then nobody waits either."""
         return self._free == self.cores
 
+    def waiting(self) -> Mapping[tuple[str, str], int]:
+        """Count what waits for tokens: by ``interactive`` or ``bulk``, and priority's name."""
+        kinds = {"interactive": self._interactive, "bulk": self._bulk}
+        return {
+            (kind, priority.name.lower()): len(lines[priority])
+            for kind, lines in kinds.items()
+            for priority in Priority
+        }
+
     async def run(
         self,
         work: Callable[[], T],
         *,
         priority: Priority,
         tokens: int = 1,
+        bulk: bool = False,
         deadline: Deadline = NO_DEADLINE,
     ) -> T:
         """Run `work` on a thread once its tokens are free.
@@ -94,50 +119,50 @@ class CpuPool:
             raise ShuttingDown("the server is stopping")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        job = _Job(work, min(tokens, self.cores), deadline, self._loop.create_future())
-        self._waiting[priority].append(job)
+        job = _Job(work, min(tokens, self.cores), bulk, deadline, self._loop.create_future())
+        line = (self._bulk if bulk else self._interactive)[priority]
+        line.append(job)
         self._admit()
         try:
             return await job.future  # type: ignore[no-any-return]  # the future of this very work
         finally:
             if job.future.cancelled():
-                self._withdraw(job, priority)
+                self._withdraw(job, line)
             elif job.future.done():
                 job.future.exception()  # looked at, should the caller be gone in this very moment
 
-    def _withdraw(self, job: _Job, priority: Priority) -> None:
+    def _withdraw(self, job: _Job, line: deque[_Job]) -> None:
         try:
-            self._waiting[priority].remove(job)
+            line.remove(job)
         except ValueError:
             return  # it has begun, or was never let wait
         self._admit()
 
     def _admit(self) -> None:
-        """Start what waits, best priority first, as long as tokens are free.
+        """Start what waits, best first, as long as tokens are free.
 
         Work for many tokens at the head of its line holds back what is behind it, so that it is
         never starved.
         """
-        for line in self._waiting:
-            while line:
-                job = line[0]
-                if job.future.done():
-                    line.popleft()
-                elif job.deadline.passed():
-                    line.popleft()
-                    job.future.set_exception(
-                        DeadlineExceeded("the caller's deadline passed before the work began")
-                    )
-                elif job.tokens > self._free:
-                    return
-                else:
-                    line.popleft()
-                    self._free -= job.tokens
-                    self._jobs.put(job)
+        while True:
+            interactive, bulk = _first_line(self._interactive), _first_line(self._bulk)
+            bulk_waits = bulk is not None
+            bulks = self._turns.is_bulks(
+                interactive_waits=interactive is not None, bulk_waits=bulk_waits
+            )
+            line = bulk if bulks else interactive
+            if line is None or line[0].tokens > self._free:
+                return
+            job = line.popleft()
+            self._turns.started(bulk=job.bulk, bulk_waits=bulk_waits)
+            self._free -= job.tokens
+            self._jobs.put(job)
 
     # --- on the threads
 
     def _work(self) -> None:
+        if self._nice and sys.platform == "linux":  # where a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while (job := self._jobs.get()) is not None:
             try:
                 job.result = job.work()
@@ -176,7 +201,7 @@ class CpuPool:
     async def close(self) -> None:
         """Fail what waits, let what runs end, and end the threads."""
         self._closed = True
-        for line in self._waiting:
+        for line in (*self._interactive, *self._bulk):
             while line:
                 job = line.popleft()
                 if not job.future.done():
@@ -189,3 +214,20 @@ class CpuPool:
     def _join(self) -> None:
         for thread in self._threads:
             thread.join()
+
+
+def _first_line(lines: _Lines) -> deque[_Job] | None:
+    """Give the best line that has work to start; what nobody waits for any more leaves."""
+    for line in lines:
+        while line:
+            job = line[0]
+            if job.future.done():
+                line.popleft()
+            elif job.deadline.passed():
+                line.popleft()
+                job.future.set_exception(
+                    DeadlineExceeded("the caller's deadline passed before the work began")
+                )
+            else:
+                return line
+    return None

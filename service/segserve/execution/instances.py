@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from segserve.core.tensor import Tensors
-from segserve.execution.backend import Backend
+from segserve.execution.backend import Backend, Stop, Stoppable, never
 from segserve.execution.cpu_pool import CpuPool, Priority
 
 T = TypeVar("T")
@@ -45,7 +45,14 @@ class Instances:
         """Where the model really runs."""
         return self._backends[0].device
 
-    async def run(self, work: Callable[[RunModel], T], *, alone: bool) -> T:
+    async def run(
+        self,
+        work: Callable[[RunModel], T],
+        *,
+        alone: bool,
+        bulk: bool = False,
+        stop: Stop = never,
+    ) -> T:
         """Call ``work(run_model)`` on a thread, once there is a core or a device for it.
 
         What `work` does before the model runs (looking at who still waits, stacking the batch) is
@@ -55,6 +62,11 @@ class Instances:
         ----------
         alone : bool
             Nothing else of this model waits: with an idle CPU the run may use all its cores.
+        bulk : bool
+            On the CPU it goes behind interactive work.
+        stop : callable
+            Asked, on the thread, whether nobody waits for the answer any more; backends that can
+            be stopped then raise Cancelled.
 
         Raises
         ------
@@ -65,25 +77,26 @@ class Instances:
         """
         if self._pool is None:
             loop = asyncio.get_running_loop()
-            job = partial(self._call, work, wide=True)
+            job = partial(self._call, work, stop, wide=True)
             return await loop.run_in_executor(self._threads, job)
         wide = alone and self._pool.idle()
         return await self._pool.run(
-            partial(self._call, work, wide=wide),
+            partial(self._call, work, stop, wide=wide),
             priority=Priority.RUN,
+            bulk=bulk,
             tokens=self._pool.cores if wide else 1,
         )
 
-    def _call(self, work: Callable[[RunModel], T], *, wide: bool) -> T:
+    def _call(self, work: Callable[[RunModel], T], stop: Stop, *, wide: bool) -> T:
         """Lend a backend to `work`; on the thread.
 
         A backend is given back when its run has really ended, whatever became of the caller.
         """
         if self._backends[0].reentrant:
-            return work(partial(self._backends[0].run, wide=wide))
+            return work(_runner(self._backends[0], stop, wide=wide))
         backend = self._free.get()
         try:
-            return work(partial(backend.run, wide=wide))
+            return work(_runner(backend, stop, wide=wide))
         finally:
             self._free.put(backend)
 
@@ -93,3 +106,9 @@ class Instances:
             await asyncio.to_thread(self._threads.shutdown)
         for backend in self._backends:
             await asyncio.to_thread(backend.close)
+
+
+def _runner(backend: Backend, stop: Stop, *, wide: bool) -> RunModel:
+    if isinstance(backend, Stoppable):
+        return partial(backend.run_until, stop=stop)
+    return partial(backend.run, wide=wide)

@@ -1,13 +1,15 @@
 """A worker process: takes one piece of work at a time over a socket, and dies with its parent.
 
-``python -m segserve.execution.worker_main FD MODULE:FUNCTION``. Started by `worker_process`; the
-function takes a `Frame` and gives one.
+``python -m segserve.execution.worker_main FD MODULE:FUNCTION BYTES``. Started by `worker_process`;
+the function takes a `Frame` and gives one, and the process gets no more than so many bytes of
+address space (0: as many as it likes).
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -27,6 +29,9 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when it is over
     for name in _ONE_THREAD:
         os.putenv(name, "1")  # read by the libraries when they are loaded
+    max_bytes = int(arguments[2])
+    if max_bytes:
+        resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
     connection: Connection[Any, Any] = Connection(int(arguments[0]))
     try:
         work = _function(arguments[1])
@@ -39,7 +44,10 @@ def main(arguments: list[str]) -> int:
             asked = receive(connection)
         except (EOFError, OSError):
             return 0
-        send(connection, _answer(work, asked))
+        try:
+            send(connection, _answer(work, asked))
+        except OSError:
+            return 0  # the server has gone
 
 
 def _function(path: str) -> Callable[[Frame], Frame]:
@@ -55,6 +63,9 @@ def _answer(work: Callable[[Frame], Frame], asked: Frame) -> Frame:
         return work(asked)
     except ServiceError as error:
         return Frame({"error": type(error).__name__, "message": error.message})
+    except MemoryError as error:
+        told = f"the segmenter needed more memory than --worker-memory-bytes allows ({error})"
+        return Frame({"error": "BackendFailed", "message": f"{told}: send a smaller image"})
     except Exception as error:  # noqa: BLE001  it is the answer to this request
         return Frame({"error": "BackendFailed", "message": f"the segmenter failed: {error!r}"})
     finally:

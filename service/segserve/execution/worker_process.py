@@ -1,7 +1,8 @@
 """Processes for work that can neither be interrupted nor be let near the GIL.
 
-A worker does one piece of work at a time. One that is over its budget is killed; one that was
-killed, or that crashed, is started anew at once, and the next caller waits until it is ready.
+A worker does one piece of work at a time. One that is over its budget is killed, and so is one that
+nobody waits for any more, a second later; one that was killed, or that crashed, is started anew at
+once, and the next caller waits until it is ready.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from segserve.core import errors
-from segserve.core.errors import BackendFailed, DeadlineExceeded, LoadFailed, ServiceError
+from segserve.core.errors import (
+    BackendFailed,
+    Cancelled,
+    DeadlineExceeded,
+    LoadFailed,
+    ServiceError,
+)
+from segserve.execution.backend import Stop, never
 from segserve.execution.worker_frames import Frame, receive, send
 from segserve.execution.worker_main import BUDGET
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 2.0
+_LOOK_S = 0.05
+_ABANDONED_S = 1.0  # what work that nobody waits for may still take: about what a restart costs
 
 
 class WorkerProcess:
@@ -30,6 +40,8 @@ class WorkerProcess:
     ----------
     function : str
         ``module:name`` of a function that takes a `Frame` and gives one.
+    max_bytes : int
+        Address space of the process (RLIMIT_AS); work that needs more fails. 0 for no limit.
 
     Raises
     ------
@@ -37,8 +49,9 @@ class WorkerProcess:
         When the process cannot import it.
     """
 
-    def __init__(self, function: str) -> None:
+    def __init__(self, function: str, max_bytes: int = 0) -> None:
         self._function = function
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
@@ -52,11 +65,18 @@ class WorkerProcess:
         """Id of the process; None after `close`."""
         return self._process.pid if self._process is not None else None
 
-    def call(self, frame: Frame, budget_s: float) -> Frame:
+    def call(self, frame: Frame, budget_s: float, stop: Stop = never) -> Frame:
         """Run the function in the process; blocks.
+
+        Parameters
+        ----------
+        stop : callable
+            Asked whether nobody waits for the answer any more.
 
         Raises
         ------
+        Cancelled
+            When `stop` said so, and the work had not begun or took long after that.
         DeadlineExceeded
             When it did not end within the budget: it was killed.
         BackendFailed
@@ -67,17 +87,19 @@ class WorkerProcess:
         asked = Frame({**frame.values, BUDGET: budget_s}, frame.arrays)
         with self._lock:
             self._wait_ready()
-            answer = self._exchange(asked, budget_s)
+            if stop():
+                raise Cancelled("nobody waits for the answer: the work was not begun")
+            answer = self._exchange(asked, budget_s, stop)
         if "error" in answer.values:
             raise _as_error(answer)
         return answer
 
-    def _exchange(self, asked: Frame, budget_s: float) -> Frame:
+    def _exchange(self, asked: Frame, budget_s: float, stop: Stop) -> Frame:
         connection = self._open_connection()
         end_s = time.monotonic() + budget_s
         try:
             send(connection, asked)
-            if connection.poll(max(0.0, end_s - time.monotonic())):
+            if _answered(connection, end_s, stop):
                 return receive(connection)
         except (EOFError, OSError):
             code = self._restart()
@@ -89,6 +111,8 @@ class WorkerProcess:
             self._restart()
             raise
         self._restart()
+        if time.monotonic() < end_s:
+            raise Cancelled("nobody waits for the answer: the work was stopped")
         raise DeadlineExceeded(
             f"the work did not end within its budget of {budget_s:g} s and was stopped: send a "
             f"smaller image, or raise the config parameter 'budget_ms'"
@@ -104,7 +128,7 @@ class WorkerProcess:
         with theirs:
             command = [sys.executable, "-m", "segserve.execution.worker_main"]
             self._process = subprocess.Popen(  # noqa: S603  our own program
-                [*command, str(theirs.fileno()), self._function],
+                [*command, str(theirs.fileno()), self._function, str(self._max_bytes)],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
             )
@@ -151,6 +175,16 @@ class WorkerProcess:
         """End the process; nobody is inside `call`."""
         with self._lock:
             self._stop()
+
+
+def _answered(connection: Connection[Any, Any], end_s: float, stop: Stop) -> bool:
+    """Wait for the answer; false when the time is up, or nobody has waited for it for long."""
+    while (now_s := time.monotonic()) < end_s:
+        if connection.poll(min(_LOOK_S, end_s - now_s)):
+            return True
+        if stop():
+            return connection.poll(min(_ABANDONED_S, max(0.0, end_s - time.monotonic())))
+    return connection.poll(0)
 
 
 def _as_error(answer: Frame) -> ServiceError:

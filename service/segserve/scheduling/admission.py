@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from segserve.core.errors import Overloaded, TooLarge
+from segserve.execution.waiting_room import BULK_SHARE
 
 _RETRY_AFTER_S = 0.1
 
@@ -53,8 +54,11 @@ class Admission:
         self.bytes_in_use = 0
         self.requests = 0
 
-    def permit(self, cost_bytes: int) -> Permit:
+    def permit(self, cost_bytes: int, *, bulk: bool = False) -> Permit:
         """Take a permit for `cost_bytes`; whoever takes it releases it, best by ``with``.
+
+        Bulk requests are let in up to three quarters of either limit, so that there is always room
+        for interactive ones; one that is alone is let in whatever it needs, up to the limit.
 
         Raises
         ------
@@ -68,15 +72,17 @@ class Admission:
                 f"the request would need {cost_bytes} bytes of memory, the server allows "
                 f"{self._max_bytes} in all: send a smaller image, or raise --max-pending-bytes"
             )
-        if self.requests >= self._max_requests:
+        share = BULK_SHARE if bulk and self.requests else 1.0
+        max_bytes = int(self._max_bytes * share)
+        if self.requests >= max(1, int(self._max_requests * share)):
             raise Overloaded(
                 f"Exceeds maximum queue size: {self.requests} requests are in the server",
                 retry_after_s=_RETRY_AFTER_S,
             )
-        if self.bytes_in_use + cost_bytes > self._max_bytes:
+        if self.bytes_in_use + cost_bytes > max_bytes:
             raise Overloaded(
                 f"Exceeds maximum queue size: the requests in the server hold {self.bytes_in_use} "
-                f"of {self._max_bytes} bytes and this one needs {cost_bytes}",
+                f"of {max_bytes} bytes and this one needs {cost_bytes}",
                 retry_after_s=_RETRY_AFTER_S,
             )
         self.bytes_in_use += cost_bytes

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
-from segserve.core.errors import BackendFailed, DeadlineExceeded, ServiceError
+from segserve.core.errors import BackendFailed, Cancelled, DeadlineExceeded, ServiceError
 from segserve.scheduling.batch_run import ModelRun, Outcome, RunModel, run_rows
 from segserve.scheduling.item import BatchResult, Entry, Item, fresh
 from segserve.scheduling.ordering import Ordering
@@ -29,10 +30,18 @@ _DRAIN_STEP_S = 0.005
 class Slots(Protocol):
     """Where batches run: the instances of one model version."""
 
-    async def run(self, work: Callable[[RunModel], T], *, alone: bool) -> T:
+    async def run(
+        self,
+        work: Callable[[RunModel], T],
+        *,
+        alone: bool,
+        bulk: bool,
+        stop: Callable[[], bool],
+    ) -> T:
         """Call ``work(run_model)`` on a thread once there is a core or a device for it.
 
-        `alone` says that nothing else of this model waits, so that all cores may be used.
+        `alone` says that nothing else of this model waits, so that all cores may be used, `bulk`
+        that interactive work goes first; `stop` may be asked whether the answer is still wanted.
         """
         ...
 
@@ -65,6 +74,11 @@ class Batcher:
         self._pump_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed: ServiceError | None = None
+
+    @property
+    def limits(self) -> BatchLimits:
+        """What the config says about batching."""
+        return self._limits
 
     def pending(self) -> int:
         """Items that wait for an instance."""
@@ -167,7 +181,12 @@ class Batcher:
             return self._work(entries, run)
 
         try:
-            outcomes = await self._slots.run(work, alone=alone)
+            outcomes = await self._slots.run(
+                work,
+                alone=alone,
+                bulk=all(self._limits.is_bulk(entry.item.priority) for entry in entries),
+                stop=partial(_unwanted, entries),
+            )
             self._tell(outcomes)
         except ServiceError as error:
             _fail_all(entries, error)
@@ -190,7 +209,8 @@ class Batcher:
         if live:
             rows = [entry.item.inputs for entry in live]
             batched = self._limits.max_batch_size > 0
-            outcomes += zip(live, run_rows(rows, run, batched=batched), strict=True)
+            results = run_rows(rows, run, batched=batched)
+            outcomes += ((e, _in_time(e, r)) for e, r in zip(live, results, strict=True))
         return outcomes
 
     def _tell(self, outcomes: Sequence[tuple[Entry, Outcome]]) -> None:
@@ -228,6 +248,18 @@ class Batcher:
             self._timer = None
         self._queues.fail_all(reason)
         await asyncio.gather(*self._running, return_exceptions=True)
+
+
+def _unwanted(entries: Sequence[Entry]) -> bool:
+    """Whether every caller has gone or is out of time; asked on any thread."""
+    return all(entry.future.done() or entry.item.deadline.passed() for entry in entries)
+
+
+def _in_time(entry: Entry, outcome: Outcome) -> Outcome:
+    """Give the reason for which a run was stopped: to a caller who waits it was the deadline."""
+    if isinstance(outcome, Cancelled) and entry.item.deadline.passed():
+        return DeadlineExceeded("the caller's deadline passed while the request was running")
+    return outcome
 
 
 def _fail_all(entries: Sequence[Entry], error: ServiceError) -> None:

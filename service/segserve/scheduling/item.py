@@ -66,6 +66,7 @@ class Entry:
     level: int
     enqueued_s: float
     timer: asyncio.TimerHandle | None = None
+    rise: asyncio.TimerHandle | None = None
     taken: bool = False
 
     def answer(self, result: BatchResult) -> None:

@@ -59,6 +59,9 @@ class BatchLimits:
         0 or 1 for one level; level 1 is the highest.
     queue_policies : dict
         By level; `default_policy` for the rest.
+    patience_s : float
+        Of bulk items in a model without levels: after that they count as if they had come then and
+        were interactive.
     """
 
     max_batch_size: int
@@ -72,19 +75,37 @@ class BatchLimits:
     default_priority: int = 0
     default_policy: QueuePolicy = QueuePolicy()
     queue_policies: dict[int, QueuePolicy] = field(default_factory=dict)
+    patience_s: float = 1.0
 
     def policy(self, level: int) -> QueuePolicy:
         """Give the queue policy of a priority level."""
         return self.queue_policies.get(level, self.default_policy)
 
     def level(self, priority: int) -> int:
-        """Give the level that a request's priority stands for; out of range is the default."""
+        """Give the level that a request's priority stands for; out of range is the default.
+
+        A model without levels has two: bulk requests are of the second.
+        """
         if self.priority_levels <= 1:
-            return 1
+            return 2 if self.is_bulk(priority) and not self.preserve_ordering else 1
         chosen = priority or self.default_priority
         if not 1 <= chosen <= self.priority_levels:
             chosen = self.default_priority
         return min(max(1, chosen), self.priority_levels)
+
+    def is_bulk(self, priority: int) -> bool:
+        """Whether a request of this priority gives way: it is below the model's default level."""
+        if self.priority_levels <= 1:
+            return priority > 1
+        return self.level(priority) > max(1, self.default_priority)
+
+    def rises(self, level: int) -> bool:
+        """Whether what waits long at this level comes to be of the first.
+
+        So it is with the second level of a model that has none of its own; levels that a config
+        sets are kept to, as Triton does.
+        """
+        return self.priority_levels <= 1 and level > 1
 
 
 @dataclass(frozen=True)

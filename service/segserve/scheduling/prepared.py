@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import DeadlineExceeded
+from segserve.execution.turns import Turns
 
 _LATE = "the caller's deadline passed before the image was decoded"
 
@@ -25,33 +27,61 @@ class Prepared:
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        self._places = asyncio.Semaphore(rows)
-        self.waiting = 0
+        self._free = rows
+        self._interactive: deque[asyncio.Future[None]] = deque()
+        self._bulk: deque[asyncio.Future[None]] = deque()
+        self._turns = Turns()
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for a place."""
+        return len(self._interactive) + len(self._bulk)
 
     @asynccontextmanager
-    async def row(self, deadline: Deadline) -> AsyncIterator[None]:
-        """Hold one place; first come, first served.
+    async def row(self, deadline: Deadline, *, bulk: bool = False) -> AsyncIterator[None]:
+        """Hold one place; first come, first served, interactive images before those of bulk work.
 
         Raises
         ------
         DeadlineExceeded
             When the deadline passes before there is room.
         """
-        await self._acquire(deadline)
+        await self._acquire(deadline, self._bulk if bulk else self._interactive)
         try:
             if deadline.passed():
                 raise DeadlineExceeded(_LATE)
             yield
         finally:
-            self._places.release()
+            self._release()
 
-    async def _acquire(self, deadline: Deadline) -> None:
+    async def _acquire(self, deadline: Deadline, line: deque[asyncio.Future[None]]) -> None:
+        if self._free and not self.waiting:
+            self._free -= 1
+            return
         remaining_s = deadline.remaining_s()
-        self.waiting += 1
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.append(turn)
         try:
             async with asyncio.timeout(None if remaining_s == inf else remaining_s):
-                await self._places.acquire()
-        except TimeoutError:
-            raise DeadlineExceeded(_LATE) from None
-        finally:
-            self.waiting -= 1
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._release()  # the place came in the moment in which the caller went
+            elif turn in line:
+                line.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded(_LATE) from None
+            raise
+
+    def _release(self) -> None:
+        """Give a place to the next in turn."""
+        self._free += 1
+        while self._free and self.waiting:
+            bulk = self._turns.is_bulks(
+                interactive_waits=bool(self._interactive), bulk_waits=bool(self._bulk)
+            )
+            self._turns.started(bulk=bulk, bulk_waits=bool(self._bulk))
+            turn = (self._bulk if bulk else self._interactive).popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._free -= 1

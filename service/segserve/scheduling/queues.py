@@ -72,6 +72,8 @@ class BucketQueues:
         entry = Entry(item, loop.create_future(), level, time.monotonic())
         self._insert(entry, rank=2 * level)
         self._start_timer(entry, loop)
+        if self._limits.rises(level):
+            entry.rise = loop.call_later(self._limits.patience_s, self._rise, entry)
         return entry
 
     def _check_room(self, item: Item, level: int) -> None:
@@ -101,6 +103,9 @@ class BucketQueues:
         if entry.timer is not None:
             entry.timer.cancel()
             entry.timer = None
+        if entry.rise is not None:
+            entry.rise.cancel()
+            entry.rise = None
         key = self._keys.pop(entry, None)
         if key is None:
             return
@@ -135,6 +140,16 @@ class BucketQueues:
             return
         self._insert(entry, rank=2 * entry.level + 1)
         self._start_deadline(entry, loop)
+
+    def _rise(self, entry: Entry) -> None:
+        """Put an entry that has waited long behind those of the first level."""
+        key = self._keys.get(entry)
+        if key is not None:
+            bucket = self._buckets[entry.item.bucket]
+            bucket.remove(*key)
+            rank, number = 2 + key[0] % 2, next(self._numbers)
+            bucket.put(rank, number, entry)
+            self._keys[entry] = (rank, number)
 
     def _expired(self, entry: Entry) -> None:
         self.discard(entry)

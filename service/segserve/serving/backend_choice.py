@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from segserve.core.errors import LoadFailed
@@ -36,8 +37,15 @@ _CUDA_KEYS = (
 )
 
 
-def open_backends(config: ModelConfig, model_file: Path, cores: int) -> tuple[Backend, ...]:
+def open_backends(
+    config: ModelConfig, model_file: Path, cores: int, worker_bytes: int = 0
+) -> tuple[Backend, ...]:
     """Open the model once per device that its config names.
+
+    Parameters
+    ----------
+    worker_bytes : int
+        Address space of a library's worker process; 0 for no limit.
 
     Raises
     ------
@@ -45,7 +53,8 @@ def open_backends(config: ModelConfig, model_file: Path, cores: int) -> tuple[Ba
         When the file cannot be loaded, or what the config asks for is not there.
     """
     if config.backend == CLASSICAL:
-        return _classical_backends(config, model_file, cores)
+        options = replace(_classical_options(config), worker_bytes=worker_bytes)
+        return _classical_backends(config, model_file, cores, options)
     backends: list[Backend] = []
     try:
         backends.extend(_open(config, model_file, cores, d) for d in _devices(config))
@@ -109,9 +118,10 @@ def torch_options(config: ModelConfig, cores: int, device_id: int | None) -> Tor
     )
 
 
-def _classical_backends(config: ModelConfig, model_file: Path, cores: int) -> tuple[Backend, ...]:
+def _classical_backends(
+    config: ModelConfig, model_file: Path, cores: int, options: ClassicalOptions
+) -> tuple[Backend, ...]:
     """Open one segmenter of our own, or a library's worker process for every instance."""
-    options = _classical_options(config)
     backends: list[Backend] = [ClassicalBackend(model_file, options)]
     try:
         while not backends[0].reentrant and len(backends) < instance_count(

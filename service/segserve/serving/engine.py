@@ -96,7 +96,7 @@ class Engine:
     async def _run(self, look: Callable[[], Job[Answer]], work: Work) -> Answer:
         """Look at a request, admit it, and run it."""
         job = look()
-        with self._admission.permit(job.cost_bytes):
+        with self._admission.permit(job.cost_bytes, bulk=job.bulk):
             return await job.start(work.stamps)
 
     def _check_running(self) -> None:

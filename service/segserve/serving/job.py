@@ -22,7 +22,10 @@ class Job(Generic[Answer]):
         What it will hold in memory: counted before anything is decoded.
     start : callable
         Runs it; raises `ServiceError`, by kind.
+    bulk : bool
+        It gives way to interactive requests.
     """
 
     cost_bytes: int
     start: Callable[[Stamps], Awaitable[Answer]]
+    bulk: bool = False

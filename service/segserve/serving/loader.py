@@ -11,7 +11,6 @@ from functools import cache
 from segserve.core.errors import LoadFailed, ServiceError
 from segserve.core.messages import ModelRef
 from segserve.execution.backend import Backend
-from segserve.execution.cpu_pool import CpuPool
 from segserve.execution.instances import Instances
 from segserve.families.factory import build_family
 from segserve.families.family import Family
@@ -26,8 +25,8 @@ from segserve.scheduling.batcher import Batcher
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.backend_choice import inspect_model, open_backends
+from segserve.serving.cpu_side import CpuSide
 from segserve.serving.limits import batch_limits
-from segserve.serving.refine_queue import RefineLimits, RefineQueue
 from segserve.serving.served_model import ServedModel, ServedParts
 from segserve.serving.statistics import ModelMeter
 from segserve.serving.warm_samples import warm
@@ -61,8 +60,8 @@ class Loader:
 
     Parameters
     ----------
-    pool : CpuPool
-        The threads and the one budget of core tokens.
+    cpu : CpuSide
+        The threads that all models share, and the queues before them.
     max_image_pixels : int
         Larger images are refused before they are decoded.
     auto_complete : bool
@@ -70,10 +69,9 @@ class Loader:
     """
 
     def __init__(
-        self, pool: CpuPool, metrics: Metrics, *, max_image_pixels: int, auto_complete: bool
+        self, cpu: CpuSide, metrics: Metrics, *, max_image_pixels: int, auto_complete: bool
     ) -> None:
-        self._pool = pool
-        self._refinements = RefineQueue(RefineLimits(threads=max(1, pool.cores // 2)))
+        self._cpu = cpu
         self._metrics = metrics
         self._max_image_pixels = max_image_pixels
         self._auto_complete = auto_complete
@@ -121,7 +119,9 @@ class Loader:
         )
         if family is not None:
             _warm_kernels_once()
-        backends = open_backends(config, version.model_file, self._pool.cores)
+        backends = open_backends(
+            config, version.model_file, self._cpu.pool.cores, self._cpu.worker_bytes
+        )
         try:
             warm(config, family, backends, plan.directory.path)
         except BaseException:
@@ -133,8 +133,8 @@ class Loader:
     def _assemble(self, plan: LoadPlan, version: VersionFiles, opened: _Opened) -> ServedModel:
         config = opened.config
         on_cpu = opened.backends[0].device == "cpu"
-        limits = batch_limits(config, cores=self._pool.cores, on_cpu=on_cpu)
-        instances = Instances(opened.backends, limits.instances, self._pool if on_cpu else None)
+        limits = batch_limits(config, cores=self._cpu.pool.cores, on_cpu=on_cpu)
+        instances = Instances(opened.backends, limits.instances, self._cpu.pool if on_cpu else None)
         metrics = self._metrics.model(plan.name, str(version.version), dict(config.metric_tags))
         meter = ModelMeter()
         batch = max(1, config.max_batch_size)
@@ -150,8 +150,7 @@ class Loader:
             batcher=Batcher(instances, limits, _Observer(metrics, meter)),
             prepared=Prepared(2 * limits.instances * batch),
             slabs=SlabAllocator(batch),
-            pool=self._pool,
-            refinements=self._refinements,
+            cpu=self._cpu,
             metrics=metrics,
             meter=meter,
         )

@@ -2,22 +2,22 @@
 
 A refinement takes far longer than the other work of a request, so it draws on no core token: six
 clients that want none keep their cores. What would wait too long, or does not fit, stays unrefined.
+Refinements of interactive requests go before those of bulk ones.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import Cancelled
+from segserve.execution.cpu_pool import CpuPool, Priority
 from segserve.observability.metrics import ModelMetrics
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class RefineLimits:
     max_bytes: int = _MAX_BYTES
 
 
-@dataclass
+@dataclass(eq=False)
 class _Watch:
     """When a refinement must end, and when it began."""
 
@@ -68,9 +68,8 @@ class RefineQueue:
 
     def __init__(self, limits: RefineLimits) -> None:
         self._limits = limits
-        self._threads = ThreadPoolExecutor(
-            limits.threads, thread_name_prefix="segserve-refine", initializer=_yield_to_others
-        )
+        self._threads = CpuPool(limits.threads, "segserve-refine", _NICE)
+        self._watches: set[_Watch] = set()
         self._count = 0
         self._bytes = 0
 
@@ -91,6 +90,7 @@ class RefineQueue:
         cost_bytes: int,
         deadline: Deadline,
         metrics: ModelMetrics,
+        bulk: bool = False,
     ) -> T | None:
         """Run `work(stop)` on a thread; None when the queue is full or the deadline passes first.
 
@@ -112,8 +112,9 @@ class RefineQueue:
         self._count += 1
         self._bytes += cost_bytes
         watch, start_s = _Watch(deadline), time.perf_counter()
-        loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(self._threads, _watched, work, watch)
+        waited = partial(_watched, work, watch)
+        job = asyncio.ensure_future(self._threads.run(waited, priority=Priority.POST, bulk=bulk))
+        self._watches.add(watch)
         job.add_done_callback(lambda done: self._ended(done, cost_bytes))
         try:
             async with asyncio.timeout(max(deadline.remaining_s(), 0)):
@@ -123,6 +124,7 @@ class RefineQueue:
             return None
         finally:
             watch.given_up.set()
+            self._watches.discard(watch)
         metrics.refined(watch.began_s - start_s, time.perf_counter() - watch.began_s)
         return result
 
@@ -132,15 +134,11 @@ class RefineQueue:
         if not job.cancelled():
             job.exception()  # looked at, should the caller be gone
 
-    def close(self) -> None:
-        """Let what runs end; what waits ends as soon as a thread looks at it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _yield_to_others() -> None:
-    """Let every other thread go first where cores are short; on Linux a thread has its own."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+    async def close(self) -> None:
+        """Refuse what waits, and let what runs end; it is told to stop."""
+        for watch in self._watches:
+            watch.given_up.set()
+        await self._threads.close()
 
 
 def _watched(work: Callable[[Callable[[], bool]], T], watch: _Watch) -> T:

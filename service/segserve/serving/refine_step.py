@@ -28,12 +28,15 @@ class Finisher:
     pool : CpuPool
     queue : RefineQueue
     metrics : ModelMetrics
+    bulk : bool
+        The work goes behind that of interactive requests.
     """
 
     family: Family
     pool: CpuPool
     queue: RefineQueue
     metrics: ModelMetrics
+    bulk: bool = False
 
     async def finish(
         self, request: SegmentRequest, outputs: Tensors, plan: Plan
@@ -58,12 +61,13 @@ class Finisher:
                 cost_bytes=BYTES_PER_PIXEL * plan.source_height_px * plan.source_width_px,
                 deadline=Deadline.after(budget_s).sooner(request.deadline),
                 metrics=self.metrics,
+                bulk=self.bulk,
             )
             if found is not None:
                 return found, time.perf_counter() - start_s
         work_unrefined = partial(finish_image, family, outputs, plan, options)
         findings, post_s = await self.pool.run(
-            work_unrefined, priority=Priority.POST, deadline=request.deadline
+            work_unrefined, priority=Priority.POST, bulk=self.bulk, deadline=request.deadline
         )
         if budget_s is None:
             return findings, post_s

@@ -19,7 +19,7 @@ from segserve.core.messages import (
 )
 from segserve.core.options import MaskFormat
 from segserve.core.tensor import Array, TensorSpec
-from segserve.execution.cpu_pool import CpuPool, Priority
+from segserve.execution.cpu_pool import Priority
 from segserve.execution.instances import Instances
 from segserve.families.family import Family, Plan, TakesParameters
 from segserve.observability.metrics import ModelMetrics
@@ -29,10 +29,10 @@ from segserve.scheduling.batch import stack
 from segserve.scheduling.batcher import Batcher, BatchResult, Item
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
+from segserve.serving.cpu_side import CpuSide
 from segserve.serving.image_steps import image_bytes, prepare_image
 from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
 from segserve.serving.job import Job
-from segserve.serving.refine_queue import RefineQueue
 from segserve.serving.refine_step import Finisher
 from segserve.serving.region_ids import region_ids
 from segserve.serving.request_checks import check_inputs, check_outputs
@@ -68,8 +68,7 @@ class ServedParts:
     batcher: Batcher
     prepared: Prepared
     slabs: SlabAllocator
-    pool: CpuPool
-    refinements: RefineQueue
+    cpu: CpuSide
     metrics: ModelMetrics
     meter: ModelMeter
 
@@ -83,6 +82,9 @@ class ServedModel:
     def __init__(self, parts: ServedParts) -> None:
         self.parts = parts
         self._batched = parts.config.max_batch_size > 0
+
+    def _is_bulk(self, request: InferRequest | SegmentRequest) -> bool:
+        return self.parts.batcher.limits.is_bulk(request.priority)
 
     def infer_job(self, request: InferRequest) -> Job[InferResponse]:
         """Look at a tensor request, or one that carries encoded images; nothing runs yet.
@@ -99,13 +101,14 @@ class ServedModel:
             plans = [self._plan(image) for image in images]
             pairs = zip(images, plans, strict=True)
             cost_bytes = sum(self._image_cost_bytes(image, plan) for image, plan in pairs)
-            return Job(cost_bytes, partial(self._infer_images, request, images, plans))
+            start = partial(self._infer_images, request, images, plans)
+            return Job(cost_bytes, start, self._is_bulk(request))
         rows = check_inputs(
             request, self.parts.inputs, max_batch_size=self.parts.config.max_batch_size
         )
         names = check_outputs(request, [spec.name for spec in self.parts.outputs])
         cost_bytes = 2 * sum(_content_bytes(array) for array in request.inputs.values())
-        return Job(cost_bytes, partial(self._infer, request, rows, names))
+        return Job(cost_bytes, partial(self._infer, request, rows, names), self._is_bulk(request))
 
     async def _infer(
         self, request: InferRequest, rows: int, names: Sequence[str], stamps: Stamps
@@ -166,7 +169,7 @@ class ServedModel:
             model=self.parts.ref,
             outputs={name: outputs[name] for name in names},
             id=request.id,
-            timings=_slowest_of([answer.timings for answer in answers]),
+            timings=Timings.slowest([answer.timings for answer in answers]),
             batch_size=max(answer.batch_size for answer in answers),
         )
 
@@ -182,7 +185,7 @@ class ServedModel:
         """
         plan = self._plan(request)
         cost_bytes = self._image_cost_bytes(request, plan)
-        return Job(cost_bytes, partial(self._segment, request, plan))
+        return Job(cost_bytes, partial(self._segment, request, plan), self._is_bulk(request))
 
     def _image_cost_bytes(self, request: SegmentRequest, plan: Plan) -> int:
         """Wire bytes, decoded pixels, network input, and the outputs whose shapes are declared."""
@@ -211,7 +214,9 @@ class ServedModel:
         digest, decode_s, result = await self._network(request, plan, stamps)
         timings = replace(_slowest([result]), decode_s=decode_s)
         stamps.batch_ended_now(timings)
-        finisher = Finisher(family, parts.pool, parts.refinements, parts.metrics)
+        finisher = Finisher(
+            family, parts.cpu.pool, parts.cpu.refinements, parts.metrics, self._is_bulk(request)
+        )
         findings, post_s = await finisher.finish(request, result.outputs, plan)
         stamps.ended_now("post", post_s)
         regions = findings.regions
@@ -238,23 +243,25 @@ class ServedModel:
 
         A function of its own, so that nothing holds the prepared rows when it has ended.
         """
-        parts = self.parts
+        parts, bulk = self.parts, self._is_bulk(request)
         parts.metrics.padded(plan.padding_ratio)
-        async with parts.prepared.row(request.deadline):
-            rows = parts.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
-            prepare = partial(prepare_image, self._family(), request.image, plan, rows)
-            digest, decode_s = await parts.pool.run(
-                prepare, priority=Priority.PRE, deadline=request.deadline
-            )
-            item = Item(
-                inputs=rows,
-                bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
-                deadline=request.deadline,
-                queue_timeout_us=request.queue_timeout_us,
-                priority=request.priority,
-            )
-            stamps.ended_now("decode", decode_s)
-            return digest, decode_s, await parts.batcher.submit(item)
+        with parts.cpu.room.enter(self._image_cost_bytes(request, plan), bulk=bulk) as place:
+            async with parts.prepared.row(request.deadline, bulk=bulk):
+                rows = parts.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
+                prepare = partial(prepare_image, self._family(), request.image, plan, rows)
+                digest, decode_s = await parts.cpu.pool.run(
+                    prepare, priority=Priority.PRE, bulk=bulk, deadline=request.deadline
+                )
+                place.leave()
+                item = Item(
+                    inputs=rows,
+                    bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
+                    deadline=request.deadline,
+                    queue_timeout_us=request.queue_timeout_us,
+                    priority=request.priority,
+                )
+                stamps.ended_now("decode", decode_s)
+                return digest, decode_s, await parts.batcher.submit(item)
 
     async def close(self, reason: ServiceError, timeout_s: float) -> None:
         """Let what runs end, bounded, fail what waits, and free the model."""
@@ -285,13 +292,4 @@ def _slowest(results: Sequence[BatchResult]) -> Timings:
         queue_s=max(r.queue_s for r in results),
         batch_s=max(r.batch_s for r in results),
         infer_s=max(r.infer_s for r in results),
-    )
-
-
-def _slowest_of(timings: Sequence[Timings]) -> Timings:
-    return Timings(
-        **{
-            name: max(getattr(t, name) for t in timings)
-            for name in ("decode_s", "queue_s", "batch_s", "infer_s", "post_s")
-        }
     )
