@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q --no-input --
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint types contracts unit fmt proto bench bench-kernels bench-refine gallery parity export-env train-demo soak image-test clean help
+.PHONY: demo test lint types contracts unit fmt proto bench bench-kernels bench-refine bench-models claims gallery parity export-env train-demo soak image-test clean help
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -63,6 +63,12 @@ bench-kernels: $(VENV)/.stamp-dev  ## every kernel against its baseline (make ex
 
 bench-refine: $(VENV)/.stamp-dev  ## plain clients alone, then beside refining ones; BENCH=--quick for a short run
 	@$(BIN)/python -m loadtests.refine_load $(BENCH)
+
+bench-models: $(VENV)/.stamp-export  ## eager torch, bare ONNX Runtime and the server; BENCH="--recipes A,B --rounds 3"
+	@$(BIN)/python -m loadtests.models $(BENCH)
+
+claims: $(VENV)/.stamp-dev  ## PointRend and dense CRF, with and without, on held-out scenes
+	@$(BIN)/python -m loadtests.claims
 
 export-env: $(VENV)/.stamp-export  ## add torch and the export extra, which `make test` then uses
 

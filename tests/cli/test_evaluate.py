@@ -23,6 +23,12 @@ def test_a_running_server(serve, repo_root, capsys):
     assert 0.5 < told["mean_boundary_iou"] < told["mean_iou"]
     assert main([*COMMAND, *scenes]) == 0
     assert f"mean IoU             {told['mean_iou']:.4f}" in capsys.readouterr().out
+    refined = ["--refine", "dense_crf", "--parameter", "crf_max_ms=60000"]
+    assert main([*COMMAND, *scenes, *refined, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean_iou"] not in (None, told["mean_iou"])
+    late = ["--refine", "dense_crf", "--parameter", "crf_max_ms=0.001"]
+    assert main([*COMMAND, *scenes, *late]) == 1
+    assert "was not refined in time" in last_line(capsys.readouterr().err)
     assert main(["evaluate", "--model", "nosuch", *scenes]) == 1
     assert "nosuch" in last_line(capsys.readouterr().err)
 
@@ -33,6 +39,11 @@ def test_a_running_server(serve, repo_root, capsys):
         (["--dataset", "voc"], "--root missing: the folder of voc"),
         (["--dataset", "voc", "--root", ".", "--task", "instance"], "voc is for semantic"),
         (["--dataset", "synthetic", "--limit", "0"], "'0' is not a whole number from 1 on"),
+        (["--dataset", "synthetic", "--parameter", "crf_mode"], "'crf_mode' is not KEY=VALUE"),
+        (
+            ["--dataset", "synthetic", "--task", "instance", "--refine", "dense_crf"],
+            "--refine is for label maps",
+        ),
         (["--dataset", "imagenet"], "invalid choice: 'imagenet'"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from segserve.core.errors import ServiceError
 
 if TYPE_CHECKING:
+    from segserve.client import Client, SegmentOptions, StreamAnswer
+    from segserve.client.conversion import Picture
     from segserve.evaluation.measure import Ask
     from segserve.evaluation.report import Report
 
@@ -59,6 +61,17 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--limit", type=_count, metavar="N", help=f"images (default: all; {_SCENES} scenes)"
     )
+    parser.add_argument(
+        "--refine", choices=["dense_crf"], help="ask for refined label maps; all must be refined"
+    )
+    parser.add_argument(
+        "--parameter",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the model, e.g. crf_max_ms=60000; may be repeated",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(usage_error=parser.error)
 
@@ -67,6 +80,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
     return int(text)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not KEY=VALUE")
+    return key, value
 
 
 def run(options: argparse.Namespace) -> int:
@@ -85,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
         options.usage_error(f"--task {task}: {options.dataset} is for {' or '.join(tasks)}")
     if options.root is None and options.dataset != "synthetic":
         options.usage_error(f"--root missing: the folder of {options.dataset}")
+    if options.refine and task != "semantic":
+        options.usage_error("--refine is for label maps: --task semantic")
     try:
         report, names = _measured(options, task)
     except (ServiceError, OSError, RuntimeError) as error:
@@ -143,7 +165,7 @@ def _asking(options: argparse.Namespace) -> Iterator[Ask]:
 
     if options.server:
         with Client(options.server.split(",")) as client:
-            yield lambda pictures, wanted: client.segment_many(pictures, options.model, wanted)
+            yield _ask(client, options)
         return
     from segserve.cli.demo import running_server
 
@@ -153,7 +175,27 @@ def _asking(options: argparse.Namespace) -> Iterator[Ask]:
         running_server(options.model_repository, log, options.model) as port,
         Client(f"127.0.0.1:{port}") as client,
     ):
-        yield lambda pictures, wanted: client.segment_many(pictures, options.model, wanted)
+        yield _ask(client, options)
+
+
+def _ask(client: Client, options: argparse.Namespace) -> Ask:
+    """Give what sends pictures, with the choices that the command line adds."""
+    from segserve.client import Refine
+    from segserve.core.errors import Overloaded
+
+    refine = Refine(options.refine) if options.refine else None
+
+    def ask(pictures: Iterable[Picture], wanted: SegmentOptions) -> Iterator[StreamAnswer]:
+        chosen = replace(wanted, refine=refine, parameters=dict(options.parameter))
+        for answer in client.segment_many(pictures, options.model, chosen):
+            if refine and answer.result is not None and not answer.result.refined:
+                raise Overloaded(
+                    f"image {answer.index} was not refined in time: send --parameter "
+                    "crf_max_ms=60000"
+                )
+            yield answer
+
+    return ask
 
 
 def _progress(done: int, total: int) -> None:
