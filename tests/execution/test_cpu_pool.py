@@ -177,9 +177,7 @@ async def order_of(pool, kinds):
     order = []
     tasks = [
         asyncio.create_task(
-            pool.run(
-                lambda b=bulk: order.append(b), priority=Priority.PRE, tokens=2, bulk=bulk
-            )
+            pool.run(lambda b=bulk: order.append(b), priority=Priority.PRE, tokens=2, bulk=bulk)
         )
         for bulk in kinds
     ]
@@ -213,13 +211,16 @@ async def test_poison_costs_no_thread(pool):
     def poison(error):
         raise error
 
+    def endless(itself):
+        return itself(itself)
+
     before = threading.active_count()
     for error in (SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()):
         for _ in range(3):
             with pytest.raises(type(error)):
                 await pool.run(lambda e=error: poison(e), priority=Priority.RUN)
     with pytest.raises(RecursionError):
-        await pool.run(lambda: (f := lambda: f())(), priority=Priority.RUN)
+        await pool.run(lambda: endless(endless), priority=Priority.RUN)
     assert threading.active_count() == before
     both = threading.Barrier(2, timeout=5)
     await asyncio.gather(*(pool.run(both.wait, priority=Priority.RUN) for _ in range(2)))

@@ -98,7 +98,7 @@ def test_errors_keep_their_kind_and_the_process(worker) -> None:
     with pytest.raises(InvalidInput, match="not like this"):
         worker.call(Frame({"do": "refuse"}), 20)
     for do in ("bug", "memory"):
-        with pytest.raises(BackendFailed, match="the segmenter (failed|needed more memory)"):
+        with pytest.raises(BackendFailed, match=r"the segmenter (failed|needed more memory)"):
             worker.call(Frame({"do": do}), 20)
     assert add(worker).values["pid"] == before
 

@@ -200,9 +200,7 @@ async def test_bytes_tensors_of_one_element_a_row(open_house, repository):
     assert answer.outputs["y"].tolist() == x.tolist()
 
 
-async def test_images_that_wait_to_be_decoded_are_bounded_in_bytes(
-    open_house, repository, writers
-):
+async def test_images_that_wait_to_be_decoded_are_bounded_in_bytes(open_house, repository, writers):
     writers.bright(repository)
     house = await open_house(room_bytes=10_000)
     gate = threading.Event()

@@ -23,6 +23,7 @@ from segserve.core.errors import DeadlineExceeded, ShuttingDown
 from segserve.execution.turns import Turns
 
 T = TypeVar("T")
+_NICEST = 19  # Linux knows nothing beyond
 
 
 class Priority(IntEnum):
@@ -162,7 +163,9 @@ class CpuPool:
 
     def _work(self) -> None:
         if self._nice and sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+            thread = threading.get_native_id()
+            usual = os.getpriority(os.PRIO_PROCESS, thread)
+            os.setpriority(os.PRIO_PROCESS, thread, min(usual + self._nice, _NICEST))
         while (job := self._jobs.get()) is not None:
             try:
                 job.result = job.work()

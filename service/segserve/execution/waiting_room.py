@@ -1,0 +1,106 @@
+"""The bound on images that wait to be decoded: their number, and the bytes they will need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+
+from segserve.core.errors import Overloaded
+
+BULK_SHARE = 0.75
+"""The part of a bounded queue that bulk work may fill; the rest is kept for interactive work."""
+
+_RETRY_AFTER_S = 0.1
+
+
+@dataclass(frozen=True)
+class RoomLimits:
+    """What may wait at a time.
+
+    Parameters
+    ----------
+    max_images : int
+    max_bytes : int
+        What they were counted at together.
+    """
+
+    max_images: int = 1024
+    max_bytes: int = 2 << 30
+
+
+class Place:
+    """One image's place; given back once, by `leave` or by leaving the ``with``."""
+
+    def __init__(self, room: WaitingRoom, cost_bytes: int) -> None:
+        self._room: WaitingRoom | None = room
+        self._cost_bytes = cost_bytes
+
+    def leave(self) -> None:
+        """Give the place back; a second time nothing happens."""
+        if self._room is not None:
+            self._room.images -= 1
+            self._room.bytes_in_use -= self._cost_bytes
+            self._room = None
+
+    def __enter__(self) -> Place:
+        """Give the place itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the place back, whatever happened."""
+        self.leave()
+
+
+class WaitingRoom:
+    """Counts the images of all models that wait for a CPU thread, or are on it, to be decoded.
+
+    Parameters
+    ----------
+    limits : RoomLimits
+    """
+
+    def __init__(self, limits: RoomLimits | None = None) -> None:
+        self._limits = limits or RoomLimits()
+        self.images = 0
+        self.bytes_in_use = 0
+
+    def enter(self, cost_bytes: int, *, bulk: bool) -> Place:
+        """Take a place.
+
+        An image that is alone always has room: whether it is too large is decided at the door.
+
+        Raises
+        ------
+        Overloaded
+            When there is no room now; bulk work may fill three quarters of it only.
+        """
+        share = BULK_SHARE if bulk else 1.0
+        most = max(1, int(self._limits.max_images * share))
+        most_bytes = int(self._limits.max_bytes * share)
+        if self.images >= most:
+            raise Overloaded(
+                f"Exceeds maximum queue size: {self.images} images wait to be decoded, "
+                f"{self._name(bulk=bulk)} may be {most}: try again later, or raise "
+                f"--cpu-queue-size",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        if self.images and self.bytes_in_use + cost_bytes > most_bytes:
+            raise Overloaded(
+                f"Exceeds maximum queue size: images that wait to be decoded need "
+                f"{self.bytes_in_use} bytes and this one {cost_bytes}, "
+                f"{self._name(bulk=bulk)} may be {most_bytes}: try again later, or raise "
+                f"--cpu-queue-bytes",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        self.images += 1
+        self.bytes_in_use += cost_bytes
+        return Place(self, cost_bytes)
+
+    @staticmethod
+    def _name(*, bulk: bool) -> str:
+        return "for bulk work all" if bulk else "all"
