@@ -14,10 +14,12 @@ from segserve.export.recipes import (
     pointrend_instance,
     pointrend_semantic_demo,
     polarmask,
+    rcnn_demo,
     solo,
     solo_demo,
     torchvision_semantic,
     yolact,
+    yolact_demo,
 )
 
 RECIPES: tuple[Recipe, ...] = (
@@ -28,10 +30,12 @@ RECIPES: tuple[Recipe, ...] = (
     *pointrend_instance.RECIPES,
     *pointrend_semantic_demo.RECIPES,
     *polarmask.RECIPES,
+    *rcnn_demo.RECIPES,
     *solo.RECIPES,
     *solo_demo.RECIPES,
     *torchvision_semantic.RECIPES,
     *yolact.RECIPES,
+    *yolact_demo.RECIPES,
 )
 
 

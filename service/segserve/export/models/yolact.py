@@ -211,7 +211,10 @@ class Yolact(nn.Module):
         tuple of Tensor
             [B, N, 4], [B, N, 1 + classes], [B, N, D] and [B, h, w, D], N the number of priors.
         """
-        levels = self.fpn(self.backbone(image))
+        return self.predictions(self.fpn(self.backbone(image)))
+
+    def predictions(self, levels: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Give what `raw` gives, of the pyramid's levels, finest first."""
         offsets: list[Tensor] = []
         logits: list[Tensor] = []
         coefficients: list[Tensor] = []
