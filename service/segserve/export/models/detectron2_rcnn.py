@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,10 +23,9 @@ from segserve.export.models.proposals import ProposalRule, Proposals, propose
 from segserve.export.models.roi_align import Pooling
 from segserve.export.models.two_stage import BoxRule, box_stage
 
-_SIZES_PX = (32.0, 64.0, 128.0, 256.0, 512.0)
 _RATIOS = (0.5, 1.0, 2.0)
 _FINEST_STRIDE_PX = 4
-_BOX_CELLS = 7
+_BOX_CELLS, _MASK_CELLS = 7, 14
 POOLED_LEVELS = LevelRule(levels=4, ratio_epsilon=1e-8)
 """Boxes are pooled from p2 to p5."""
 _BOXES = BoxRule(
@@ -35,6 +35,7 @@ _BOXES = BoxRule(
     background_first=False,
 )
 _NOT_WEIGHTS = ("pixel_mean", "pixel_std")
+_TRACKED = "num_batches_tracked"
 _OLD_ANCHORS = "proposal_generator.anchor_generator.cell_anchors."
 
 
@@ -60,6 +61,42 @@ class RcnnWidths:
     fully_connected: int = 1024
 
 
+@dataclass(frozen=True)
+class RcnnRules:
+    """What is no weight; the defaults are the published rules.
+
+    Parameters
+    ----------
+    anchors_px : tuple of 5 float
+        Square roots of the anchors' areas, one a level of the pyramid.
+    proposals : ProposalRule
+    boxes : BoxRule
+    mask_pooling : Pooling
+        Of detections, for a mask head of convolutions.
+    """
+
+    anchors_px: tuple[float, ...] = (32.0, 64.0, 128.0, 256.0, 512.0)
+    proposals: ProposalRule = ProposalRule()  # noqa: RUF009  frozen
+    boxes: BoxRule = _BOXES
+    mask_pooling: Pooling = Pooling(_MASK_CELLS, 0, aligned=True)  # noqa: RUF009  frozen
+
+
+class JudgedAnchors(NamedTuple):
+    """What the proposal head says of every anchor, level by level.
+
+    Parameters
+    ----------
+    logits, deltas : list of Tensor
+        [B, A, h, w] and [B, 4 * A, h, w].
+    anchors : list of Tensor
+        [h * w * A, 4].
+    """
+
+    logits: list[Tensor]
+    deltas: list[Tensor]
+    anchors: list[Tensor]
+
+
 class _ProposalHead(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -80,23 +117,32 @@ class ProposalGenerator(nn.Module):
     ----------
     channels : int
         Of the pyramid.
+    rules : RcnnRules
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, rules: RcnnRules) -> None:
         super().__init__()
+        self.rules = rules
         self.rpn_head = _ProposalHead(channels)
 
-    @override
-    def forward(self, pyramid: list[Tensor], image_size: Tensor) -> Proposals:
-        """Propose on every level of the pyramid, strides 4, 8, ..."""
+    def judge(self, pyramid: list[Tensor]) -> JudgedAnchors:
+        """Judge the anchors of every level of the pyramid, strides 4, 8, ..."""
         heads = [self.rpn_head(level) for level in pyramid]
         anchors = []
-        for index, (level, size_px) in enumerate(zip(pyramid, _SIZES_PX, strict=True)):
+        for index, (level, size_px) in enumerate(zip(pyramid, self.rules.anchors_px, strict=True)):
             stride = _FINEST_STRIDE_PX << index
             cells = cell_anchors(size_px, _RATIOS).to(level.device)
             anchors.append(grid_anchors(cells, level.shape[2], level.shape[3], (stride, stride)))
-        logits, deltas = [head[0] for head in heads], [head[1] for head in heads]
-        return propose(logits, deltas, anchors, image_size, ProposalRule())
+        return JudgedAnchors([head[0] for head in heads], [head[1] for head in heads], anchors)
+
+    def choose(self, judged: JudgedAnchors, image_size: Tensor) -> Proposals:
+        """Give the best of them, moved."""
+        return propose(*judged, image_size, self.rules.proposals)
+
+    @override
+    def forward(self, pyramid: list[Tensor], image_size: Tensor) -> Proposals:
+        """Judge and choose."""
+        return self.choose(self.judge(pyramid), image_size)
 
 
 class _BoxHead(nn.Module):
@@ -154,13 +200,21 @@ class Detectron2Rcnn(nn.Module):
     widths : RcnnWidths
     mask_head : nn.Module
         Called ``roi_heads.mask_head``.
+    rules : RcnnRules
     """
 
-    def __init__(self, num_classes: int, widths: RcnnWidths, mask_head: nn.Module) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        widths: RcnnWidths,
+        mask_head: nn.Module,
+        rules: RcnnRules | None = None,
+    ) -> None:
         super().__init__()
+        self.rules = rules or RcnnRules()
         bottom_up = Detectron2ResNet(widths.depths, widths.stem)
         self.backbone = Detectron2Pyramid(bottom_up, bottom_up.channels, widths.pyramid)
-        self.proposal_generator = ProposalGenerator(widths.pyramid)
+        self.proposal_generator = ProposalGenerator(widths.pyramid, self.rules)
         self.roi_heads = RoiHeads(num_classes, widths, mask_head)
 
     def detect(self, image: Tensor, image_size: Tensor) -> tuple[list[Tensor], Detections]:
@@ -175,13 +229,15 @@ class Detectron2Rcnn(nn.Module):
         """
         pyramid: list[Tensor] = self.backbone(image)
         proposals = self.proposal_generator(pyramid, image_size)
-        found = box_stage(pyramid, proposals, image_size, self.roi_heads.boxes, _BOXES)
+        found = box_stage(pyramid, proposals, image_size, self.roi_heads.boxes, self.rules.boxes)
         return pyramid, found
 
     def adapt_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Take off what older checkpoints hold beside weights: pixel statistics and anchors."""
+        """Take off what is no weight: pixel statistics, anchors, counts of trained norms."""
         return {
             key: value
             for key, value in state.items()
-            if key not in _NOT_WEIGHTS and not key.startswith(_OLD_ANCHORS)
+            if key not in _NOT_WEIGHTS
+            and not key.startswith(_OLD_ANCHORS)
+            and not key.endswith(_TRACKED)
         }

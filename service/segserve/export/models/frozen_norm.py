@@ -48,6 +48,17 @@ def freeze_batch_norms(network: nn.Module, eps: float) -> None:
                 setattr(parent, name, FrozenBatchNorm2d(child.num_features, eps))
 
 
+def thaw_batch_norms(network: nn.Module) -> None:
+    """Put a ``BatchNorm2d``, fresh and of the same eps, in the place of every frozen one.
+
+    So that a network is trained from nothing; its weights fit the frozen ones by name.
+    """
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, FrozenBatchNorm2d):
+                setattr(parent, name, nn.BatchNorm2d(len(child.weight), eps=child.eps))
+
+
 def set_eps(network: nn.Module, eps: float) -> None:
     """Give every `FrozenBatchNorm2d` another eps."""
     for module in network.modules():

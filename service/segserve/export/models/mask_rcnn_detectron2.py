@@ -11,11 +11,14 @@ from torch.nn import functional
 from typing_extensions import override
 
 from segserve.export.models.detections import Detections
-from segserve.export.models.detectron2_rcnn import POOLED_LEVELS, Detectron2Rcnn, RcnnWidths
-from segserve.export.models.roi_align import Pooling
+from segserve.export.models.detectron2_rcnn import (
+    POOLED_LEVELS,
+    Detectron2Rcnn,
+    RcnnRules,
+    RcnnWidths,
+)
 from segserve.export.models.two_stage import mask_stage
 
-_POOLING = Pooling(14, 0, aligned=True)
 _CONVOLUTIONS = 4
 
 
@@ -54,15 +57,20 @@ class Detectron2MaskRcnn(Detectron2Rcnn):
     num_classes : int
         Without the background.
     widths : RcnnWidths
+    rules : RcnnRules
     """
 
-    def __init__(self, num_classes: int, widths: RcnnWidths | None = None) -> None:
+    def __init__(
+        self, num_classes: int, widths: RcnnWidths | None = None, rules: RcnnRules | None = None
+    ) -> None:
         widths = widths or RcnnWidths()
-        super().__init__(num_classes, widths, ConvUpsampleMaskHead(widths.pyramid, num_classes))
+        head = ConvUpsampleMaskHead(widths.pyramid, num_classes)
+        super().__init__(num_classes, widths, head, rules)
 
     def masks(self, pyramid: list[Tensor], found: Detections) -> Tensor:
         """Give the detections' masks, [B, K, 28, 28] probabilities."""
-        return mask_stage(pyramid, found, self.roi_heads.mask_head, POOLED_LEVELS, _POOLING)
+        head, pooling = self.roi_heads.mask_head, self.rules.mask_pooling
+        return mask_stage(pyramid, found, head, POOLED_LEVELS, pooling)
 
     @override
     def forward(self, image: Tensor, image_size: Tensor) -> tuple[Tensor, ...]:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from segserve.export.models.detections import rows_of, scatter_rows, true_rows
-from segserve.export.models.detectron2_rcnn import Detectron2Rcnn, RcnnWidths
+from segserve.export.models.detectron2_rcnn import Detectron2Rcnn, RcnnRules, RcnnWidths
 from segserve.export.models.points import in_boxes, most_uncertain, regular_grid, sample_points
 from segserve.export.models.two_stage import channel_of
 
@@ -101,6 +101,63 @@ class PointRendMaskHead(nn.Module):
         self.point_head = PointHead(widths.pyramid, num_classes)
         self.coarse_head = CoarseHead(widths, num_classes)
 
+    def coarse(self, finest: Tensor, rois: Tensor) -> Tensor:
+        """Give each roi's masks of all classes before any refining.
+
+        Parameters
+        ----------
+        finest, rois : Tensor
+            See `forward`.
+
+        Returns
+        -------
+        Tensor
+            [R, num_classes, 7, 7] logits.
+        """
+        everywhere = regular_grid(_COARSE_POINTS, rois).unsqueeze(0).expand(rois.shape[0], -1, -1)
+        grid = self.fine(finest, rois, everywhere)
+        logits: Tensor = self.coarse_head(
+            grid.reshape(-1, grid.shape[1], _COARSE_POINTS, _COARSE_POINTS)
+        )
+        return logits
+
+    def fine(self, finest: Tensor, rois: Tensor, points: Tensor) -> Tensor:
+        """Give features [R, C, P] at `points` [R, P, 2], relative to the rois."""
+        at = in_boxes(points, rois[:, 1:]) * _FINEST_SCALE
+        return sample_points(finest, rois[:, 0].long(), at)
+
+    def judge(self, finest: Tensor, rois: Tensor, coarse: Tensor, points: Tensor) -> Tensor:
+        """Give logits [R, num_classes, P] at `points` [R, P, 2], relative to the rois."""
+        own = torch.arange(rois.shape[0], device=rois.device)
+        seen = sample_points(coarse, own, points * _COARSE_CELLS)
+        logits: Tensor = self.point_head(self.fine(finest, rois, points), seen)
+        return logits
+
+    def refine(self, finest: Tensor, rois: Tensor, labels: Tensor, coarse: Tensor) -> Tensor:
+        """Give each roi's mask of its own class from the coarse ones.
+
+        Parameters
+        ----------
+        finest, rois, labels : Tensor
+            See `forward`.
+        coarse : Tensor
+            [R, num_classes, 7, 7] logits.
+        """
+
+        def judge(points: Tensor) -> Tensor:
+            return channel_of(self.judge(finest, rois, coarse, points), labels)
+
+        everywhere = regular_grid(_FIRST_CELLS, rois).unsqueeze(0).expand(rois.shape[0], -1, -1)
+        mask = judge(everywhere).reshape(-1, _FIRST_CELLS, _FIRST_CELLS)
+        for step in range(1, _STEPS + 1):
+            side = _FIRST_CELLS << step
+            mask = functional.interpolate(
+                mask.unsqueeze(1), size=(side, side), mode="bilinear", align_corners=False
+            ).squeeze(1)
+            index, points = most_uncertain(mask, _POINTS)
+            mask = mask.flatten(1).scatter(1, index, judge(points)).reshape(-1, side, side)
+        return mask
+
     @override
     def forward(self, finest: Tensor, rois: Tensor, labels: Tensor) -> Tensor:
         """Give each roi's mask of its own class.
@@ -119,30 +176,7 @@ class PointRendMaskHead(nn.Module):
         Tensor
             [R, 224, 224] logits.
         """
-        image, boxes = rois[:, 0].long(), rois[:, 1:]
-        own = torch.arange(rois.shape[0], device=rois.device)
-
-        def fine(points: Tensor) -> Tensor:
-            return sample_points(finest, image, in_boxes(points, boxes) * _FINEST_SCALE)
-
-        def everywhere(side: int) -> Tensor:
-            return regular_grid(side, boxes).unsqueeze(0).expand(rois.shape[0], -1, -1)
-
-        def judge(points: Tensor) -> Tensor:
-            seen = sample_points(coarse, own, points * _COARSE_CELLS)
-            return channel_of(self.point_head(fine(points), seen), labels)
-
-        grid = fine(everywhere(_COARSE_POINTS))
-        coarse = self.coarse_head(grid.reshape(-1, grid.shape[1], _COARSE_POINTS, _COARSE_POINTS))
-        mask = judge(everywhere(_FIRST_CELLS)).reshape(-1, _FIRST_CELLS, _FIRST_CELLS)
-        for step in range(1, _STEPS + 1):
-            side = _FIRST_CELLS << step
-            mask = functional.interpolate(
-                mask.unsqueeze(1), size=(side, side), mode="bilinear", align_corners=False
-            ).squeeze(1)
-            index, points = most_uncertain(mask, _POINTS)
-            mask = mask.flatten(1).scatter(1, index, judge(points)).reshape(-1, side, side)
-        return mask
+        return self.refine(finest, rois, labels, self.coarse(finest, rois))
 
 
 class PointRendInstance(Detectron2Rcnn):
@@ -153,11 +187,14 @@ class PointRendInstance(Detectron2Rcnn):
     num_classes : int
         Without the background.
     widths : RcnnWidths
+    rules : RcnnRules
     """
 
-    def __init__(self, num_classes: int, widths: RcnnWidths | None = None) -> None:
+    def __init__(
+        self, num_classes: int, widths: RcnnWidths | None = None, rules: RcnnRules | None = None
+    ) -> None:
         widths = widths or RcnnWidths()
-        super().__init__(num_classes, widths, PointRendMaskHead(widths, num_classes))
+        super().__init__(num_classes, widths, PointRendMaskHead(widths, num_classes), rules)
 
     @override
     def adapt_checkpoint(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -85,14 +85,30 @@ def top(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return best, index.clamp(max=scores.shape[1] - 1)
 
 
+def by_anchor(logits: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
+    """Put what is said of a level's anchors into the anchors' order.
+
+    Parameters
+    ----------
+    logits, deltas : Tensor
+        [B, A, h, w] and [B, 4 * A, h, w].
+
+    Returns
+    -------
+    logits, deltas : Tensor
+        [B, h * w * A] and [B, h * w * A, 4].
+    """
+    batch, kinds = logits.shape[0], logits.shape[1]
+    flat = logits.permute(0, 2, 3, 1).reshape(batch, -1)
+    offsets = deltas.reshape(batch, kinds, 4, logits.shape[2], logits.shape[3])
+    return flat, offsets.permute(0, 3, 4, 1, 2).reshape(batch, -1, 4)
+
+
 def _best_of_level(
     logits: Tensor, deltas: Tensor, anchors: Tensor, image_size: Tensor, rule: ProposalRule
 ) -> Proposals:
     """Decode the best anchors of one level; rows too small are dropped, not removed."""
-    batch, kinds = logits.shape[0], logits.shape[1]
-    flat = logits.permute(0, 2, 3, 1).reshape(batch, -1)
-    offsets = deltas.reshape(batch, kinds, 4, logits.shape[2], logits.shape[3])
-    offsets = offsets.permute(0, 3, 4, 1, 2).reshape(batch, -1, 4)
+    flat, offsets = by_anchor(logits, deltas)
     best, index = top(flat, rule.per_level)
     boxes = clip(decode(take(offsets, index), anchors[index], DeltaWeights()), image_size)
     is_box = has_sides(boxes, rule.min_side_px)

@@ -28,7 +28,8 @@ from segserve.export.models.detections import (
 from segserve.export.models.proposals import Proposals
 from segserve.export.models.roi_align import Pooling
 
-_STAGE_TWO = DeltaWeights(10.0, 5.0)
+STAGE_TWO = DeltaWeights(10.0, 5.0)
+"""Of the offsets of proposals."""
 _FINEST_STRIDE_PX = 4
 
 
@@ -91,7 +92,7 @@ def box_stage(
     # Rows without a proposal score zero, below every threshold.
     scores = scatter_rows(scores, rows, proposals.logits)
     deltas = scatter_rows(offsets.reshape(-1, scores.shape[2], 4), rows, proposals.logits)
-    boxes = clip(decode(deltas, proposals.boxes.unsqueeze(2), _STAGE_TWO), image_size)
+    boxes = clip(decode(deltas, proposals.boxes.unsqueeze(2), STAGE_TWO), image_size)
     return select(boxes, scores, rule.detections, first_label=int(rule.background_first))
 
 

@@ -30,6 +30,8 @@ _DETECTOR = {
     "pad_value": "mean",
     "image_input": "image",
     "image_size_input": "image_size",
+    "nms": "greedy",
+    "nms_iou_threshold": "0.5",
 }
 TORCHVISION_INPUT: Mapping[str, str] = MappingProxyType(
     _DETECTOR
@@ -84,6 +86,9 @@ class DetectorRecipe:
         Sides of a mask.
     more_outputs : tuple of TensorSpec
         Behind the detections' columns.
+    detections : int
+        Rows of an image.
+    max_batch_size : int
     """
 
     name: str
@@ -95,6 +100,8 @@ class DetectorRecipe:
     things: int = 0
     mask_cells: int = _DEFAULT_MASK_CELLS
     more_outputs: tuple[TensorSpec, ...] = ()
+    detections: int = DETECTIONS
+    max_batch_size: int = _MAX_BATCH_SIZE
 
     def build(self) -> nn.Module:
         """Give the network in evaluation mode."""
@@ -111,21 +118,22 @@ class DetectorRecipe:
 
     def config(self) -> ExportConfig:
         """Give tensors, batch limit, parameters and labels."""
-        mask = (DETECTIONS, self.mask_cells, self.mask_cells)
+        rows = self.detections
+        mask = (rows, self.mask_cells, self.mask_cells)
         return ExportConfig(
             inputs=(
                 TensorSpec("image", DataType.FP32, (3, -1, -1)),
                 TensorSpec("image_size", DataType.FP32, (2,)),
             ),
             outputs=(
-                TensorSpec("boxes", DataType.FP32, (DETECTIONS, 4)),
-                TensorSpec("scores", DataType.FP32, (DETECTIONS,)),
-                TensorSpec("labels", DataType.INT64, (DETECTIONS,)),
-                TensorSpec("valid", DataType.BOOL, (DETECTIONS,)),
+                TensorSpec("boxes", DataType.FP32, (rows, 4)),
+                TensorSpec("scores", DataType.FP32, (rows,)),
+                TensorSpec("labels", DataType.INT64, (rows,)),
+                TensorSpec("valid", DataType.BOOL, (rows,)),
                 TensorSpec("masks", DataType.FP32, mask),
                 *self.more_outputs,
             ),
-            max_batch_size=_MAX_BATCH_SIZE,
+            max_batch_size=self.max_batch_size,
             parameters=self.parameters,
             labels=self.labels,
         )
