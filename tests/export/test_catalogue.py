@@ -2,6 +2,7 @@ import pytest
 
 from segserve.core.errors import NotFound
 from segserve.export.catalogue import RECIPES, find_recipe
+from segserve.families.factory import build_family
 
 
 def test_names_and_aliases_are_unique() -> None:
@@ -13,6 +14,15 @@ def test_names_and_aliases_are_unique() -> None:
 def test_names_and_aliases_find_the_recipe(recipe) -> None:
     assert find_recipe(recipe.name) is recipe
     assert all(find_recipe(alias) is recipe for alias in recipe.aliases)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_detectors_and_no_others_declare_their_suppression(recipe) -> None:
+    config = recipe.config()
+    family = build_family(config.parameters, config.labels, config.inputs, config.outputs)
+    assert family is not None
+    told = family.describe()
+    assert bool(told.get("nms")) == (told["kind"] in ("instance", "panoptic"))
 
 
 def test_a_typo_names_the_nearest() -> None:

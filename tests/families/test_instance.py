@@ -135,6 +135,12 @@ def test_options_that_do_not_apply(instance, photo, options, names: str) -> None
         instance().plan(photo(), options)
 
 
+def test_the_graphs_suppression_is_told(instance) -> None:
+    family = instance(nms="greedy", nms_iou_threshold="0.6")
+    assert family.describe()["nms"] == {"type": "greedy", "iou_threshold": 0.6}
+    assert instance().describe()["nms"] is None
+
+
 def test_preprocess_is_the_shared_half(instance, photo) -> None:
     plan = instance().plan(photo(), SegmentOptions())
     out = {"image": np.full((3, 40, 60), np.nan, np.float32)}

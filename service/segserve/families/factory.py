@@ -21,6 +21,7 @@ from segserve.families.parameter_values import ParameterReader, nearest, number,
 from segserve.families.prototype_masks import PrototypeMasks
 from segserve.families.refinement import Refinement, parse_refinement
 from segserve.families.semantic import OutputGrid, SemanticFamily, SemanticRule
+from segserve.families.suppression import parse_suppression
 from segserve.ops.image_header import DEFAULT_MAX_PIXELS
 
 _CLASSICAL = "classical"
@@ -220,6 +221,7 @@ def _instance(parts: _Parts) -> InstanceFamily:
             labels=parts.labels,
             score_threshold=reader.read("score_threshold", _fraction, _IN_0_1, 0.0),
             ignore_ids=_label_ids(parts, "ignore_ids", len(parts.labels) or None),
+            suppression=parse_suppression(parts.parameters),
         ),
         rule,
     )

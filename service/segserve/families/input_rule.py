@@ -27,6 +27,7 @@ from segserve.families.shapes import (
     SizeRounding,
     rounded_up,
 )
+from segserve.families.suppression import KEYS as SUPPRESSION_KEYS
 from segserve.ops.resize import Normalisation
 
 KEYS = (
@@ -70,6 +71,7 @@ KEYS = (
     "mask_rule",
     "mask_paste",
     "mask_threshold",
+    *SUPPRESSION_KEYS,
     "segmenter",
     "max_side",
     "budget_ms",

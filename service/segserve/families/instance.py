@@ -21,6 +21,7 @@ from segserve.families.family import Findings, Plan
 from segserve.families.image_half import ImageHalf, context_of
 from segserve.families.mask_rule import Frame, MaskRule
 from segserve.families.option_checks import check_options
+from segserve.families.suppression import Suppression
 from segserve.ops.masks import areas
 
 COLUMNS = ("scores", "labels")
@@ -40,11 +41,14 @@ class InstanceRule:
         Rows scoring less are never reported.
     ignore_ids : frozenset of int
         Labels that are never reported.
+    suppression : Suppression or None
+        What the graph does, as the config declares it; reported alone.
     """
 
     labels: tuple[str, ...] = ()
     score_threshold: float = 0.0
     ignore_ids: frozenset[int] = frozenset()
+    suppression: Suppression | None = None
 
 
 @dataclass(frozen=True)
@@ -134,12 +138,14 @@ class InstanceFamily:
 
     def describe(self) -> Mapping[str, object]:
         """Tell, in values that JSON has, what images and options this model takes."""
+        suppression = self.rule.suppression
         return {
             "kind": "instance",
             **self.images.describe(),
             "label_count": len(self.rule.labels) or None,
             "score_threshold": self.rule.score_threshold,
             **self.masks.describe(),
+            "nms": suppression.describe() if suppression else None,
             "ignore_ids": sorted(self.rule.ignore_ids),
             "mask_formats": [m.value for m in _MASK_FORMATS],
             "output_sizes": [OutputSize.SOURCE.value],

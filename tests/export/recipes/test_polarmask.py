@@ -23,4 +23,5 @@ def test_build() -> None:
         model = RECIPE.build()
     assert not model.training
     assert model.selection.rows == ROWS
+    assert float(RECIPE.config().parameters["nms_iou_threshold"]) == model.selection.iou_threshold
     assert model.bbox_head.polar_mask.out_channels == RAYS

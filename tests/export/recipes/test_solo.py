@@ -27,4 +27,7 @@ def test_build(recipe) -> None:
         model = recipe.build()
     assert not model.training
     assert model.selection.rows == 100
+    parameters = recipe.config().parameters
+    assert (parameters["nms"], parameters["nms_kernel"]) == ("matrix", "gaussian")
+    assert float(parameters["nms_sigma"]) == model.selection.sigma
     assert type(model).__name__.lower() == recipe.network.replace("_", "")

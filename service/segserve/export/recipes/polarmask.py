@@ -35,6 +35,8 @@ _PARAMETERS = MappingProxyType(
         "image_size_input": "source_size",
         "image_size_of": "source",
         "mask_rule": "contour",
+        "nms": "greedy",
+        "nms_iou_threshold": "0.5",
     }
 )
 _MAX_BATCH_SIZE = 8

@@ -44,6 +44,9 @@ _PARAMETERS = MappingProxyType(
         "pad_value": "mean",
         "mask_rule": "full",
         "mask_threshold": "0.5",
+        "nms": "matrix",
+        "nms_kernel": "gaussian",
+        "nms_sigma": "2",
     }
 )
 _MAX_BATCH_SIZE = 8
