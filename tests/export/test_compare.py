@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -138,6 +140,24 @@ def test_a_map_that_is_off() -> None:
     compared = compare_outputs(got, expected)
     assert compared.matched == 1
     assert compared.max_error_std > 0.1
+
+
+def test_the_summary_says_what_was_compared() -> None:
+    expected, got = detections(), detections()
+    assert compare_outputs(got, expected).summary == (
+        "gives 100.0% of 6 detections as the eager network, their columns within 0.0e+00 of their "
+        "size"
+    )
+    got["scores"][0, 0] += 0.01
+    got["prototypes"][0] += 0.1
+    said = compare_outputs(got, expected).summary
+    assert "gives 83.3% of 6 detections" in said
+    assert re.search(r"; the rest within 3\.\de-01 std$", said)
+    for side in (got, expected):
+        side["valid"][:] = False
+    assert "no detections were compared" in compare_outputs(got, expected).summary
+    maps = {"logits": expected["prototypes"]}
+    assert compare_outputs(maps, maps).summary == "is within 0.0e+00 std of the eager network"
 
 
 def test_one_detection_alone_is_compared() -> None:

@@ -81,8 +81,8 @@ def _export(options: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(str(error), 1)
     print(
-        f"{done.path}: {done.graph_bytes / 1e6:.1f} MB; {_RUNTIMES[options.format]} is within "
-        f"{done.comparison.max_error_std:.1e} std of the eager network"
+        f"{done.path}: {done.graph_bytes / 1e6:.1f} MB; {_RUNTIMES[options.format]} "
+        f"{done.comparison.summary}"
     )
     return 0
 

@@ -39,6 +39,9 @@ class Comparison:
         Share of a detector's rows that have a partner which is near in every column; 0 to 1.
     row_error : float
         Largest root-mean-square difference of such a pair, over that of the whole column.
+    rows : int or None
+        A detector's rows that were compared, over the batch, of whichever side has more; None when
+        the outputs are no detections.
     """
 
     max_error_std: float
@@ -46,6 +49,21 @@ class Comparison:
     label_agreement: float
     matched: float = 1.0
     row_error: float = 0.0
+    rows: int | None = None
+
+    @property
+    def summary(self) -> str:
+        """Say what was compared and how far it is apart, to follow the name of the runtime."""
+        if self.rows is None:
+            return f"is within {self.max_error_std:.1e} std of the eager network"
+        found = (
+            f"gives {self.matched:.1%} of {self.rows} detections as the eager network, their "
+            f"columns within {self.row_error:.1e} of their size"
+            if self.rows
+            else "finds nothing in noise, as the eager network: no detections were compared"
+        )
+        rest = f"; the rest within {self.max_error_std:.1e} std" if self.max_error_std else ""
+        return found + rest
 
     @property
     def is_close(self) -> bool:
@@ -134,7 +152,7 @@ def _compare_rows(got: Tensors, expected: Tensors) -> Comparison:
     errors = np.concatenate([*found, np.zeros(0)])
     near = errors[errors <= MAX_ROW_ERROR]
     worst = float(near.max()) if len(near) else 0.0
-    return Comparison(0.0, 0.0, 1.0, len(near) / rows if rows else 1.0, worst)
+    return Comparison(0.0, 0.0, 1.0, len(near) / rows if rows else 1.0, worst, rows)
 
 
 def _row_errors(got: Tensors, expected: Tensors, image: int) -> npt.NDArray[np.float64]:
@@ -158,6 +176,7 @@ def _worse(a: Comparison, b: Comparison) -> Comparison:
         min(a.label_agreement, b.label_agreement),
         min(a.matched, b.matched),
         max(a.row_error, b.row_error),
+        a.rows if b.rows is None else b.rows,
     )
 
 
