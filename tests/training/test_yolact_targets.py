@@ -9,38 +9,10 @@ from segserve.export.models.yolact_detection import decoded  # noqa: E402
 from segserve.training.instance_batches import Objects  # noqa: E402
 from segserve.training.yolact_targets import (  # noqa: E402
     corners,
-    matched,
     offsets_of,
-    overlaps,
     relative_boxes,
     targets_of,
 )
-
-
-def boxes(*rows: tuple[float, ...]) -> np.ndarray:
-    return np.array(rows, np.float32).reshape(-1, 4)
-
-
-def test_overlaps_are_shares_of_the_union() -> None:
-    got = overlaps(boxes((0, 0, 2, 2)), boxes((0, 0, 2, 1), (1, 1, 3, 3), (5, 5, 6, 6)))
-    assert got.tolist() == [pytest.approx([0.5, 1 / 7, 0])]
-
-
-def test_priors_between_the_thresholds_are_ignored() -> None:
-    # IoU with the object of 10 x 10: 1, 0.5, 0.45, 0.39, 0
-    priors = boxes((0, 0, 10, 10), (0, 0, 5, 10), (0, 0, 4.5, 10), (0, 0, 3.9, 10), (20, 0, 30, 9))
-    assert matched(priors, boxes((0, 0, 10, 10))).tolist() == [0, 0, -2, -1, -1]
-
-
-def test_every_object_has_its_best_prior_and_priors_take_the_nearest_object() -> None:
-    priors = boxes((0, 0, 10, 10), (50, 50, 90, 90))
-    objects = boxes((0, 0, 10, 9), (60, 60, 64, 64))  # 0.01 of the second prior
-    assert matched(priors, objects).tolist() == [0, 1]
-    assert matched(priors, boxes((0, 0, 10, 7), (0, 0, 10, 9))).tolist()[0] == 1
-
-
-def test_without_objects_all_is_background() -> None:
-    assert matched(boxes((0, 0, 1, 1)), boxes()).tolist() == [-1]
 
 
 def test_offsets_are_what_the_network_decodes() -> None:
