@@ -45,6 +45,12 @@ def uncertain_points(judge: Callable[[Tensor], Tensor], rows: int, count: int) -
     return torch.cat([chosen, torch.rand(rows, count - important, 2)], dim=1)
 
 
+def coarse_at(coarse: Tensor, points: Tensor) -> Tensor:
+    """Give what coarse masks [R, 1, s, s] say at points [R, P, 2]: [R, P]."""
+    own = torch.arange(len(coarse), device=coarse.device)
+    return sample_points(coarse, own, points * coarse.shape[3])[:, 0]
+
+
 def truth_at(points: Tensor, rois: Rois, truths: Truths) -> Tensor:
     """Give whether points [R, P, 2] of the rois are on the rois' objects: [R, P], 0 or 1."""
     at = in_boxes(points, rois.boxes[:, 1:])

@@ -7,6 +7,7 @@ from segserve.export.models.frozen_norm import (  # noqa: E402  same
     FrozenBatchNorm2d,
     freeze_batch_norms,
     set_eps,
+    thaw_batch_norms,
 )
 
 
@@ -40,3 +41,15 @@ def test_eps() -> None:
     set_eps(frozen, 3.0)
     with torch.no_grad():
         assert frozen[1][0](torch.ones(1, 4, 1, 1)).flatten().tolist() == [0.5] * 4
+
+
+def test_thawed_norms_learn_and_fit_back() -> None:
+    frozen = network()
+    freeze_batch_norms(frozen, eps=3.0)
+    thaw_batch_norms(frozen)
+    thawed = frozen[1][0]
+    assert isinstance(thawed, nn.BatchNorm2d)
+    assert (thawed.num_features, thawed.eps, thawed.weight.requires_grad) == (4, 3.0, True)
+    again = network()
+    freeze_batch_norms(again, eps=3.0)
+    assert set(again.state_dict()) == set(frozen.state_dict()) - {"1.0.num_batches_tracked"}

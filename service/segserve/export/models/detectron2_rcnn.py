@@ -120,9 +120,9 @@ class ProposalGenerator(nn.Module):
     rules : RcnnRules
     """
 
-    def __init__(self, channels: int, rules: RcnnRules) -> None:
+    def __init__(self, channels: int, rules: RcnnRules | None = None) -> None:
         super().__init__()
-        self.rules = rules
+        self.rules = rules or RcnnRules()
         self.rpn_head = _ProposalHead(channels)
 
     def judge(self, pyramid: list[Tensor]) -> JudgedAnchors:
