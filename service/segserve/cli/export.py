@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from segserve.cli.precision import add_flags, export_in_precision
 from segserve.core.errors import InvalidInput, NotFound, ServiceError
 
 _NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -30,6 +31,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--format", choices=list(_BACKENDS), default="onnx", help="of the graph (default: onnx)"
     )
+    add_flags(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing version 1")
     parser.add_argument("--list", action="store_true", help="show the recipes")
 
@@ -45,18 +47,27 @@ def run(options: argparse.Namespace) -> int:
     if options.list:
         _list()
         return 0
-    given = {
-        "RECIPE": options.recipe,
-        "--checkpoint": options.checkpoint,
-        "--out": options.out,
-    }
+    given = {"RECIPE": options.recipe, "--checkpoint": options.checkpoint}
+    if options.source is not None:
+        given = {"--precision": options.precision}
+    given["--out"] = options.out
     missing = [name for name, value in given.items() if value is None]
     if missing:
         return _fail(f"{', '.join(missing)} missing; segserve export --help shows the usage", 2)
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
         return _fail(f"{', '.join(lacking)} missing: pip install 'segserve[export,cpu]'", 1)
-    return _export(options)
+    return _convert(options) if options.precision else _export(options)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    try:
+        print(export_in_precision(options, _progress))
+    except ServiceError as error:
+        return _fail(error.message, 1)
+    except OSError as error:
+        return _fail(str(error), 1)
+    return 0
 
 
 def _export(options: argparse.Namespace) -> int:
