@@ -1,5 +1,7 @@
 """Encoded images inside tensor requests, and regions and maps as columns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,65 @@ def test_png_and_raw_maps():
         to_tensors(
             [answer(2, 3, labels=labels), answer(1, 1, labels=labels[:1, :1])], MaskFormat.RAW
         )
+
+
+def detection(height, width, count=1, **fields):
+    regions = Regions(
+        boxes=np.tile(np.array([0, 0, width, height], np.float32), (count, 1)),
+        scores=np.full(count, 0.9, np.float32),
+        labels=np.full(count, 3, np.int32),
+        areas=np.full(count, 6, np.int64),
+        masks=(Rle(2, 3, b"06"),) * count,
+        image_index=np.zeros(count, np.int32),
+        row_splits=np.array([0, count]),
+    )
+    return SegmentResponse(M, "", "", width, height, regions=regions, **fields)
+
+
+THING = Segment(2, 3, 4, is_thing=True, score=0.75, mask=Rle(2, 3, b"04"))
+STUFF = Segment(1, 80, 2, mask=Rle(2, 3, b"42"))
+
+
+def test_a_panoptic_answer_has_the_detections_and_the_map() -> None:
+    first = detection(2, 3, label_map=LabelMap(2, 3, (THING, STUFF)))
+    second = detection(2, 3, count=2, label_map=LabelMap(2, 3, (STUFF,)))
+    out = to_tensors([first, second], MaskFormat.RLE)
+    assert (out["labels"].tolist(), out["row_splits"].tolist()) == ([3, 3, 3], [0, 1, 3])
+    assert len(out["mask_rle"]) == 3
+    assert out["segment_ids"].tolist() == [2, 1, 1]
+    assert out["segment_labels"].tolist() == [3, 80, 80]
+    assert out["segment_areas"].tolist() == [4, 2, 2]
+    assert out["segment_scores"].tolist() == [0.75, -1, -1]
+    assert out["segment_things"].tolist() == [True, False, False]
+    assert out["segment_row_splits"].tolist() == [0, 2, 3]
+    assert out["segment_mask_rle"].tolist() == [b"04", b"42", b"42"]
+    assert "segment_map" not in out
+    assert "label_map" not in out
+    assert out["image_size"].tolist() == [[2, 3], [2, 3]]
+
+
+def test_panoptic_maps_as_pictures_and_without() -> None:
+    labels = np.ones((2, 3), np.uint8)
+    png = detection(2, 3, label_map=LabelMap(2, 3, (THING,), png=b"P"))
+    assert to_tensors([png], MaskFormat.PNG)["segment_map"].tolist() == [b"P"]
+    raw = detection(2, 3, label_map=LabelMap(2, 3, (THING,), labels=labels))
+    assert to_tensors([raw], MaskFormat.RAW)["segment_map"].shape == (1, 2, 3)
+    bare = to_tensors([detection(2, 3, label_map=LabelMap(2, 3, (THING,)))], MaskFormat.NONE)
+    assert bare["segment_ids"].tolist() == [2]
+    assert {"segment_map", "segment_mask_rle", "mask_rle"}.isdisjoint(bare)
+
+
+def test_instance_answers_have_no_map() -> None:
+    out = to_tensors([detection(2, 3)], MaskFormat.RLE)
+    assert not [name for name in out if name.startswith("segment_")]
+    assert "refined" not in out
+
+
+def test_who_asked_for_a_refinement_is_told_of_each_image() -> None:
+    both = [replace(answer(2, 3), refined=True), replace(answer(2, 3), refined=False)]
+    refined = to_tensors(both, MaskFormat.RLE)["refined"]
+    assert (refined.dtype, refined.tolist()) == (np.bool_, [True, False])
+    assert "refined" not in to_tensors([answer(2, 3)], MaskFormat.RLE)
 
 
 def test_zero_instances_keep_their_columns():

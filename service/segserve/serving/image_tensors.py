@@ -4,7 +4,10 @@ A request that sends a BYTES tensor of encoded images (shape [N] or [N, 1], any 
 model expects its image tensor is decoded by the server. The answer holds, for instance models,
 ``boxes scores labels areas row_splits mask_rle image_size``; for semantic models
 ``labels areas row_splits mask_rle image_size``, with ``label_map`` in place of ``mask_rle`` when
-the mask format is PNG or raw.
+the mask format is PNG or raw. Panoptic models give the detections' columns, and the map's with
+names of their own: ``segment_ids segment_labels segment_areas segment_scores segment_things
+segment_row_splits``, and ``segment_mask_rle`` or ``segment_map``. Where a refinement was asked for,
+``refined`` says of each image whether it took place.
 """
 
 from __future__ import annotations
@@ -16,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.core.errors import InvalidInput
-from segserve.core.label_map import LabelMap
+from segserve.core.label_map import LabelMap, Segment
 from segserve.core.messages import EncodedImage, InferRequest, SegmentRequest, SegmentResponse
 from segserve.core.options import MaskFormat
 from segserve.core.regions import Regions, Rle
 from segserve.core.tensor import Array, Tensors
+
+_NO_SCORE = -1.0  # of stuff; JSON has no NaN
 
 
 def carries_images(request: InferRequest, image_input: str) -> bool:
@@ -89,12 +94,18 @@ def to_tensors(responses: Sequence[SegmentResponse], mask_format: MaskFormat) ->
     InvalidInput
         When raw label maps of different sizes were asked for in one tensor.
     """
-    sizes = np.array([(r.height_px, r.width_px) for r in responses], dtype=np.int32)
     regions = [r.regions for r in responses if r.regions is not None]
-    if len(regions) == len(responses):
-        return {**_region_columns(regions, mask_format), "image_size": sizes}
     maps = [r.label_map for r in responses if r.label_map is not None]
-    return {**_map_columns(maps, mask_format), "image_size": sizes}
+    columns: dict[str, Array] = {}
+    if regions:
+        columns |= _region_columns(regions, mask_format)
+    if maps:
+        columns |= (_segment_columns if regions else _map_columns)(maps, mask_format)
+    columns["image_size"] = np.array([(r.height_px, r.width_px) for r in responses], np.int32)
+    refined = [r.refined for r in responses if r.refined is not None]
+    if refined:
+        columns["refined"] = np.array(refined, dtype=np.bool_)
+    return columns
 
 
 def _region_columns(regions: Sequence[Regions], mask_format: MaskFormat) -> dict[str, Array]:
@@ -111,19 +122,44 @@ def _region_columns(regions: Sequence[Regions], mask_format: MaskFormat) -> dict
 
 
 def _map_columns(maps: Sequence[LabelMap], mask_format: MaskFormat) -> dict[str, Array]:
-    segments = [segment for label_map in maps for segment in label_map.segments]
-    columns: dict[str, Array] = {
+    segments = _segments(maps)
+    return {
         "labels": np.array([s.label_id for s in segments], dtype=np.int32),
         "areas": np.array([s.area for s in segments], dtype=np.int64),
         "row_splits": _row_splits([len(m.segments) for m in maps]),
+        **_pixel_columns(maps, mask_format, rle="mask_rle", whole="label_map"),
     }
+
+
+def _segment_columns(maps: Sequence[LabelMap], mask_format: MaskFormat) -> dict[str, Array]:
+    """Give the merged maps of a panoptic model, to stand beside its detections."""
+    segments = _segments(maps)
+    scores = [_NO_SCORE if s.score is None else s.score for s in segments]
+    return {
+        "segment_ids": np.array([s.segment_id for s in segments], dtype=np.int32),
+        "segment_labels": np.array([s.label_id for s in segments], dtype=np.int32),
+        "segment_areas": np.array([s.area for s in segments], dtype=np.int64),
+        "segment_scores": np.array(scores, dtype=np.float32),
+        "segment_things": np.array([s.is_thing for s in segments], dtype=np.bool_),
+        "segment_row_splits": _row_splits([len(m.segments) for m in maps]),
+        **_pixel_columns(maps, mask_format, rle="segment_mask_rle", whole="segment_map"),
+    }
+
+
+def _segments(maps: Sequence[LabelMap]) -> list[Segment]:
+    return [segment for label_map in maps for segment in label_map.segments]
+
+
+def _pixel_columns(
+    maps: Sequence[LabelMap], mask_format: MaskFormat, *, rle: str, whole: str
+) -> dict[str, Array]:
     if mask_format is MaskFormat.RLE:
-        columns["mask_rle"] = _rle_column([s.mask for s in segments if s.mask is not None])
-    elif mask_format is MaskFormat.PNG:
-        columns["label_map"] = _bytes_column([m.png for m in maps if m.png is not None])
-    elif mask_format is MaskFormat.RAW:
-        columns["label_map"] = _stacked([m.labels for m in maps if m.labels is not None])
-    return columns
+        return {rle: _rle_column([s.mask for s in _segments(maps) if s.mask is not None])}
+    if mask_format is MaskFormat.PNG:
+        return {whole: _bytes_column([m.png for m in maps if m.png is not None])}
+    if mask_format is MaskFormat.RAW:
+        return {whole: _stacked([m.labels for m in maps if m.labels is not None])}
+    return {}
 
 
 def _stacked(labels: Sequence[Array]) -> Array:
