@@ -104,7 +104,7 @@ def initialise(model: nn.Module) -> None:
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         if name.endswith(("objectness_logits", "anchor_deltas", "cls_score", "bbox_pred")):
-            nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]  # all have weights
+            nn.init.normal_(layer.weight, std=0.01)
     bias = model.get_parameter("proposal_generator.rpn_head.objectness_logits.bias")
     nn.init.constant_(bias, _RARE)
 

@@ -93,7 +93,7 @@ def loss_of(model: DemoPointRend, images: Tensor, truths: Truths) -> Tensor:
         size = torch.tensor([images.shape[2:]] * len(images), dtype=torch.float32)
         proposals = model.proposal_generator(pyramid, size)
     rois = sample_rois(proposals, truths, _ROIS).on_objects(_MASKS)
-    return head_loss(model.roi_heads.mask_head, pyramid[0], rois, truths)
+    return head_loss(model.mask_head, pyramid[0], rois, truths)
 
 
 def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:

@@ -76,7 +76,8 @@ def shrunk(scene: Scene) -> npt.NDArray[np.int32]:
 def _block_means(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     height, width, channels = image.shape
     blocks = image.reshape(height // TIMES, TIMES, width // TIMES, TIMES, channels)
-    return blocks.mean(axis=(1, 3))
+    means: npt.NDArray[np.float32] = blocks.mean(axis=(1, 3))
+    return means
 
 
 def truths_of(instances: npt.NDArray[np.int32], labels: Sequence[int], image: int) -> list[Truth]:

@@ -9,7 +9,7 @@ from typing_extensions import override
 from segserve.export.models.detections import DetectionRule, rows_of, scatter_rows, true_rows
 from segserve.export.models.detectron2_rcnn import POOLED_LEVELS, RcnnRules, RcnnWidths
 from segserve.export.models.mask_rcnn_detectron2 import Detectron2MaskRcnn
-from segserve.export.models.pointrend_instance import PointRendInstance
+from segserve.export.models.pointrend_instance import PointRendInstance, PointRendMaskHead
 from segserve.export.models.proposals import ProposalRule
 from segserve.export.models.roi_align import Pooling
 from segserve.export.models.two_stage import BoxRule, channel_of
@@ -34,6 +34,14 @@ RULES = RcnnRules(
 class DemoPointRend(PointRendInstance):
     """PointRend that also gives the masks before it refines them."""
 
+    @property
+    def mask_head(self) -> PointRendMaskHead:
+        """The coarse head and the point head."""
+        head = self.roi_heads.mask_head
+        if not isinstance(head, PointRendMaskHead):
+            raise TypeError(f"the mask head is a {type(head).__name__}, not a PointRendMaskHead")
+        return head
+
     @override
     def forward(self, image: Tensor, image_size: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]  # one output more
         """Detect.
@@ -46,7 +54,7 @@ class DemoPointRend(PointRendInstance):
         pyramid, found = self.detect(image, image_size)
         rows = true_rows(found.valid)
         rois, labels = rows_of(found.boxes, rows), found.labels.flatten()[rows]
-        head = self.roi_heads.mask_head
+        head = self.mask_head
         coarse = head.coarse(pyramid[0], rois)
         fine = head.refine(pyramid[0], rois, labels, coarse)
         masks, coarse_masks = (
