@@ -149,7 +149,7 @@ def infer(
     ask(stop)
     kernel.begin(
         logits, groups, bilateral.places, gaussian.places, beliefs, bilateral.splatted,
-        gaussian.splatted,
+        gaussian.splatted, lazy or not iterations,
     )  # fmt: skip
     for i in range(iterations):
         ask(stop)

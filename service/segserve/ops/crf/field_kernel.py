@@ -17,6 +17,7 @@ from segserve.ops.crf.lanes_kernel import (
     largest,
     load,
     mul,
+    pick,
     size,
     spread,
     store,
@@ -167,8 +168,9 @@ def mix(values, width, matrix):
 @njit(types.void(_INT_ROWS, _FLAT, _FLAT))
 def bound(corners, change, moved):
     """Add to each simplex the largest change of its vertices."""
+    flat, axes = corners.reshape(-1), corners.shape[1]
     for s in range(corners.shape[0]):
         most = np.float32(0)
-        for k in range(corners.shape[1]):
-            most = max(most, change[corners[s, k]])
+        for k in range(axes):
+            most = max(most, pick(change, np.int64(pick(flat, s * axes + k))))
         moved[s] += most

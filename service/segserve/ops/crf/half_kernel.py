@@ -173,6 +173,6 @@ def resolve(image, doubtful, logits, groups, near, near_found, close, close_foun
                 lane, close[2], far_origins, far_ranks, far_shares, close_found, rank, share,
                 weights, width, row,
             )  # fmt: skip
-            normalise(row, groups)
+            normalise(row, 0, groups)
             for group in range(len(groups)):
                 store(rows, at + group * LANES, load(row, group * LANES))

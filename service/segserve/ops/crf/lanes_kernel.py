@@ -64,6 +64,17 @@ def store(typingctx, array, index, value):
     return types.void(array, types.intp, lanes), generate
 
 
+@intrinsic
+def pick(typingctx, array, index):
+    """Read one element; no index counts from the end, and none is looked at."""
+
+    def generate(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return array.dtype(array, types.intp), generate
+
+
 def _constant(value):
     return ir.Constant(_VECTOR, [float(value)] * LANES)
 
@@ -109,6 +120,10 @@ def _larger(builder, a, b):
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
+def _smaller(builder, a, b):
+    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+
+
 def _less(builder, a, b):
     return builder.select(builder.fcmp_ordered("<", a, b), _constant(1), _constant(0))
 
@@ -118,6 +133,7 @@ sub = _binary("sub", lambda builder, a, b: builder.fsub(a, b))
 mul = _binary("mul", lambda builder, a, b: builder.fmul(a, b))
 div = _binary("div", lambda builder, a, b: builder.fdiv(a, b))
 larger = _binary("larger", _larger)
+smaller = _binary("smaller", _smaller)
 less = _binary("less", _less)  # 1 where a < b, else 0
 
 

@@ -14,8 +14,16 @@ distance and all neighbours are found by merging the sorted keys with themselves
 import numpy as np
 from numba import types
 
-from segserve.ops.crf.lanes_kernel import LANES
-from segserve.ops.crf.places_kernel import EMPTY, grown, place_eight, slot_of, vertex_key
+from segserve.ops.crf.lanes_kernel import LANES, add, fma, load, pick, spread, store, sub
+from segserve.ops.crf.places_kernel import (
+    EMPTY,
+    doubled,
+    falling,
+    grown,
+    place_eight,
+    slot_of,
+    vertex_key,
+)
 from segserve.ops.kernel_cache import njit
 
 _IMAGE = types.Array(types.uint8, 3, "C", readonly=True)
@@ -23,6 +31,7 @@ _WEIGHTS = types.float32[:, ::1]
 _INTS = types.int32[::1]
 _INT_ROWS = types.int32[:, ::1]
 _KEYS = types.int64[::1]
+_FIRST_BITS = 14  # of the tables, which grow when they are half full
 
 
 def _floats(d):
@@ -31,6 +40,99 @@ def _floats(d):
 
 def _ints(d):
     return types.UniTuple(types.int64, d)
+
+
+@njit()
+def _vertices_of(found, lane, base, ranks, rank, strides, keys, table, bits, counts, corners):
+    """Fill the vertices of a new simplex; those that are new too get a number."""
+    axes = len(strides) + 1
+    last = (1 << bits) - 1
+    for i in range(axes):
+        rank[i] = np.int64(pick(ranks, i * LANES + lane))
+    for k in range(axes):
+        key = vertex_key(base, rank, strides, k)
+        at = slot_of(key, 0, bits)
+        vertex = pick(table, at)
+        while vertex != EMPTY and pick(keys, np.int64(vertex)) != key:
+            at = (at + 1) & last
+            vertex = pick(table, at)
+        if vertex == EMPTY:
+            vertex = np.int32(counts[1])
+            table[at] = vertex
+            keys[vertex] = key
+            counts[1] += 1
+        corners[found, k] = vertex
+
+
+@njit()
+def _embed_from(start, image, step, embedding, room, scratch, simplices, vertices, counts, places):
+    """Place pixels from `start` on; gives the first that there was no room for.
+
+    No array is assigned anew in this loop: numba would count references in every round.
+    """
+    sigmas, factors, strides = embedding
+    known, seen, bits = simplices
+    keys, table, vertex_bits = vertices
+    simplex, flat, corners = places
+    features, origins, ranks, shares, parts, codes, bases, orders, rank = scratch
+    d = len(sigmas)
+    axes = d + 1
+    last = (1 << bits) - 1
+    count = simplex.shape[0]
+    across = (image.shape[1] + step - 1) // step
+    y, x = start // across * step, start % across * step
+    base_before, order_before, before = np.int64(0), np.int64(-1), np.int64(0)
+    one, most = spread(np.float32(1)), spread(np.float32(axes))
+    for first in range(start, count, LANES):
+        if counts[0] + LANES > room[0] or counts[1] + LANES * axes > room[1]:
+            return first
+        here = min(LANES, count - first)
+        for lane in range(here):
+            features[lane] = np.float32(x)
+            features[LANES + lane] = np.float32(y)
+            for i in range(2, d):
+                features[i * LANES + lane] = np.float32(image[y, x, i - 2])
+            x += step
+            if x >= image.shape[1]:
+                y, x = y + step, 0
+        place_eight(features, sigmas, factors, origins, ranks, shares)
+        falling(shares, axes)
+        store(parts, 0, add(load(shares, d * LANES), sub(one, load(shares, 0))))
+        code = load(ranks, 0)
+        for k in range(1, axes):
+            part = sub(load(shares, (d - k) * LANES), load(shares, (axes - k) * LANES))
+            store(parts, k * LANES, part)
+            code = fma(code, most, load(ranks, k * LANES))
+        store(codes, 0, code)
+        for lane in range(here):
+            base = np.int64(0)
+            for i in range(d):
+                base += np.int64(pick(origins, i * LANES + lane)) * strides[i]
+            bases[lane], orders[lane] = base, np.int64(pick(codes, lane))
+            for k in range(axes):
+                flat[(first + lane) * axes + k] = pick(parts, k * LANES + lane)
+        for lane in range(here):
+            base, order = pick(bases, lane), pick(orders, lane)
+            if base != base_before or order != order_before:
+                base_before, order_before = base, order
+                place = slot_of(base, order, bits)
+                before = np.int64(pick(seen, place))
+                while before != EMPTY and (
+                    pick(known, 2 * before) != base or pick(known, 2 * before + 1) != order
+                ):
+                    place = (place + 1) & last
+                    before = np.int64(pick(seen, place))
+                if before == EMPTY:
+                    before = counts[0]
+                    counts[0] += 1
+                    seen[place] = before
+                    known[2 * before], known[2 * before + 1] = base, order
+                    _vertices_of(
+                        before, lane, base, ranks, rank, strides, keys, table, vertex_bits, counts,
+                        corners,
+                    )  # fmt: skip
+            simplex[first + lane] = before
+    return count
 
 
 @njit(
@@ -62,79 +164,47 @@ def embed(image, step, sigmas, factors, strides, simplex, weights, corners):
         Their count; the vertices' keys; the table that finds a vertex and its size.
     """
     d = len(sigmas)
-    features = np.zeros(d * LANES, np.float32)
-    origins = np.empty((d + 1) * LANES, np.float32)
-    ranks, shares = np.empty_like(origins), np.empty_like(origins)
-    rank, share = np.empty(d + 1, np.int64), np.empty(d + 1, np.float32)
-    count = simplex.shape[0]
-    bits = 12
-    while (1 << bits) < 2 * count:
-        bits += 1
-    seen = np.full(1 << bits, EMPTY, np.int32)
-    last = (1 << bits) - 1
-    bases, orders = np.empty(count, np.int64), np.empty(count, np.int32)
-    vertex_bits = 14
-    keys = np.empty(1 << (vertex_bits - 1), np.int64)
-    table = grown(keys, 0, vertex_bits)
-    simplices, vertices, n = 0, 0, 0
-    base_before, order_before = np.int64(0), np.int32(-1)
-    y, x = 0, 0
-    for first in range(0, count, LANES):
-        for lane in range(min(LANES, count - first)):
-            features[lane] = np.float32(x)
-            features[LANES + lane] = np.float32(y)
-            for i in range(2, d):
-                features[i * LANES + lane] = np.float32(image[y, x, i - 2])
-            x += step
-            if x >= image.shape[1]:
-                y, x = y + step, 0
-        place_eight(features, sigmas, factors, origins, ranks, shares)
-        for lane in range(min(LANES, count - first)):
-            base, order = np.int64(0), np.int32(0)
-            for i in range(d + 1):
-                rank[i] = np.int64(ranks[i * LANES + lane])
-                share[rank[i]] = shares[i * LANES + lane]
-                order = np.int32(order * (d + 1) + rank[i])
-            for i in range(d):
-                base += np.int64(origins[i * LANES + lane]) * strides[i]
-            weights[n, 0] = share[d] + (np.float32(1) - share[0])
-            for k in range(1, d + 1):
-                weights[n, k] = share[d - k] - share[d - k + 1]
-            if n and base == base_before and order == order_before:
-                simplex[n] = simplex[n - 1]
-                n += 1
-                continue
-            base_before, order_before = base, order
-            place = slot_of(base, order, bits)
-            found = seen[place]
-            while found != EMPTY and (bases[found] != base or orders[found] != order):
-                place = (place + 1) & last
-                found = seen[place]
-            if found == EMPTY:
-                found = np.int32(simplices)
-                seen[place] = found
-                bases[found], orders[found] = base, order
-                simplices += 1
-                if vertices + d + 1 > keys.shape[0]:
-                    vertex_bits += 1
-                    longer = np.empty(1 << (vertex_bits - 1), np.int64)
-                    longer[:vertices] = keys[:vertices]
-                    keys = longer
-                    table = grown(keys, vertices, vertex_bits)
-                vertex_last = (1 << vertex_bits) - 1
-                for k in range(d + 1):
-                    key = vertex_key(base, rank, strides, k)
-                    at = slot_of(key, 0, vertex_bits)
-                    while table[at] != EMPTY and keys[table[at]] != key:
-                        at = (at + 1) & vertex_last
-                    if table[at] == EMPTY:
-                        table[at] = vertices
-                        keys[vertices] = key
-                        vertices += 1
-                    corners[found, k] = table[at]
-            simplex[n] = found
-            n += 1
-    return simplices, keys[:vertices], table, vertex_bits
+    lanes = np.zeros((5 * (d + 1) + 1, LANES), np.float32)
+    features, origins = lanes[: d + 1].reshape(-1), lanes[d + 1 : 2 * d + 2].reshape(-1)
+    ranks = lanes[2 * d + 2 : 3 * d + 3].reshape(-1)
+    shares = lanes[3 * d + 3 : 4 * d + 4].reshape(-1)
+    parts, codes = lanes[4 * d + 4 : 5 * d + 5].reshape(-1), lanes[5 * d + 5 :].reshape(-1)
+    bases, orders = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    scratch = (
+        features,
+        origins,
+        ranks,
+        shares,
+        parts,
+        codes,
+        bases,
+        orders,
+        np.empty(d + 1, np.int64),
+    )
+    bits, vertex_bits = _FIRST_BITS, _FIRST_BITS
+    known, keys = np.empty(2 << (bits - 1), np.int64), np.empty(1 << (vertex_bits - 1), np.int64)
+    seen, table = doubled(known, 0, bits), grown(keys, 0, vertex_bits)
+    counts, room = np.zeros(2, np.int64), np.empty(2, np.int64)
+    places, embedding = (simplex, weights.reshape(-1), corners), (sigmas, factors, strides)
+    start = 0
+    while True:
+        room[0], room[1] = known.shape[0] // 2, keys.shape[0]
+        start = _embed_from(
+            start, image, step, embedding, room, scratch, (known, seen, bits),
+            (keys, table, vertex_bits), counts, places,
+        )  # fmt: skip
+        if start == simplex.shape[0]:
+            return counts[0], keys[: counts[1]], table, vertex_bits
+        if counts[0] + LANES > room[0]:
+            bits += 1
+            longer = np.empty(2 << (bits - 1), np.int64)
+            longer[: known.shape[0]] = known
+            known, seen = longer, doubled(longer, counts[0], bits)
+        if counts[1] + LANES * (d + 1) > room[1]:
+            vertex_bits += 1
+            longer = np.empty(1 << (vertex_bits - 1), np.int64)
+            longer[: keys.shape[0]] = keys
+            keys, table = longer, grown(longer, counts[1], vertex_bits)
 
 
 @njit(types.void(_KEYS, _INTS, _KEYS, types.int32[:, :, ::1]))
@@ -195,20 +265,24 @@ def normalise(simplex, corners, weights, pairs, gain, norms):
     """
     axes, rows = pairs.shape[0], pairs.shape[1]
     values, other = np.zeros(rows, np.float32), np.zeros(rows, np.float32)
+    flat_corners, flat = corners.reshape(-1), weights.reshape(-1)
     for n in range(simplex.shape[0]):
+        at = np.int64(pick(simplex, n)) * axes
         for k in range(axes):
-            values[corners[simplex[n], k]] += weights[n, k]
+            values[np.uint64(pick(flat_corners, at + k))] += pick(flat, n * axes + k)
     for axis in range(axes):
         for i in range(1, rows):
             beside = values[pairs[axis, i, 0]] + values[pairs[axis, i, 1]]
             other[i] = values[i] + np.float32(0.5) * beside
         values, other = other, values
     for n in range(simplex.shape[0]):
+        at = np.int64(pick(simplex, n)) * axes
         filtered = np.float32(0)
         for k in range(axes):
-            filtered += weights[n, k] * values[corners[simplex[n], k]]
-        norm = np.float32(1 / np.sqrt(gain * filtered + np.float32(1e-20)))
+            value = pick(values, np.int64(pick(flat_corners, at + k)))
+            filtered += pick(flat, n * axes + k) * value
+        norm = np.float32(1) / np.sqrt(gain * filtered + np.float32(1e-20))
         for k in range(axes):
-            weights[n, k] *= norm
+            flat[n * axes + k] *= norm
         norms[n] = norm
     return values

@@ -19,6 +19,7 @@ from segserve.ops.crf.lanes_kernel import (
     largest,
     load,
     mul,
+    pick,
     spread,
     store,
     sub,
@@ -34,27 +35,29 @@ _PLACES = types.Tuple((_INTS, _INT_ROWS, _WEIGHTS, _FLAT))
 GROUPS = (*(types.UniTuple(types.int64, n) for n in range(1, 5)), types.int64[::1])
 """Groups of eight labels: a tuple's length is known when a kernel is compiled, so that its loops are
 straight code for up to 32 labels; above that an array of as many elements stands for it."""
+_BLOCK = 16
+"""Pixels that are sliced, then normalised, then splatted: chains of one do not hold up another's."""
 _NEAR, _CLOSE = 6, 3
 """Vertices of a simplex in the five dimensions of the bilateral lattice, and in two."""
 
 
 @njit()
-def normalise(logits, groups):
-    """Replace a row of logits by its softmax, in place; gives the largest belief."""
-    top = load(logits, 0)
+def normalise(rows, at, groups):
+    """Replace the row of logits at `at` by its softmax, in place; gives the largest belief."""
+    top = load(rows, at)
     for group in range(1, len(groups)):
-        top = larger(top, load(logits, group * LANES))
+        top = larger(top, load(rows, at + group * LANES))
     highest = spread(largest(top))
     whole = spread(np.float32(0))
     for group in range(len(groups)):
-        lane = group * LANES
-        part = exp(sub(load(logits, lane), highest))
-        store(logits, lane, part)
+        lane = at + group * LANES
+        part = exp(sub(load(rows, lane), highest))
+        store(rows, lane, part)
         whole = add(whole, part)
     share = np.float32(1) / total(whole)
     for group in range(len(groups)):
-        lane = group * LANES
-        store(logits, lane, mul(load(logits, lane), spread(share)))
+        lane = at + group * LANES
+        store(rows, lane, mul(load(rows, lane), spread(share)))
     return share
 
 
@@ -70,59 +73,122 @@ def _log_below(value):
 
 
 @njit()
-def _slice_near(corners, weights, inside, n, first, width, values, row):
+def _near_places(corners, inside, width):
+    """Give where the values of a simplex's six vertices begin."""
+    at = np.int64(inside) * _NEAR
+    return (
+        np.int64(pick(corners, at)) * width,
+        np.int64(pick(corners, at + 1)) * width,
+        np.int64(pick(corners, at + 2)) * width,
+        np.int64(pick(corners, at + 3)) * width,
+        np.int64(pick(corners, at + 4)) * width,
+        np.int64(pick(corners, at + 5)) * width,
+    )
+
+
+@njit()
+def _close_places(corners, inside, width):
+    """Give where the values of a simplex's three vertices begin."""
+    at = np.int64(inside) * _CLOSE
+    return (
+        np.int64(pick(corners, at)) * width,
+        np.int64(pick(corners, at + 1)) * width,
+        np.int64(pick(corners, at + 2)) * width,
+    )
+
+
+@njit()
+def _near_shares(weights, n):
+    """Give a pixel's weights of the six vertices around it."""
+    at = n * _NEAR
+    return (
+        pick(weights, at),
+        pick(weights, at + 1),
+        pick(weights, at + 2),
+        pick(weights, at + 3),
+        pick(weights, at + 4),
+        pick(weights, at + 5),
+    )
+
+
+@njit()
+def _close_shares(weights, n):
+    """Give a pixel's weights of the three vertices around it."""
+    at = n * _CLOSE
+    return pick(weights, at), pick(weights, at + 1), pick(weights, at + 2)
+
+
+@njit()
+def _slice_near(places, shares, first, values, row):
     """Add what the vertices around a pixel hold, eight labels of it, to a register."""
-    for k in range(_NEAR):
-        at = np.int64(corners[inside, k]) * width + first
-        row = fma(spread(weights[n, k]), load(values, at), row)
-    return row
+    other = mul(spread(shares[0]), load(values, places[0] + first))
+    row = fma(spread(shares[1]), load(values, places[1] + first), row)
+    other = fma(spread(shares[2]), load(values, places[2] + first), other)
+    row = fma(spread(shares[3]), load(values, places[3] + first), row)
+    other = fma(spread(shares[4]), load(values, places[4] + first), other)
+    row = fma(spread(shares[5]), load(values, places[5] + first), row)
+    return add(row, other)
 
 
 @njit()
-def _splat_near(corners, weights, inside, n, first, width, values, change):
+def _add_to(values, at, share, change):
+    store(values, at, fma(spread(share), change, load(values, at)))
+
+
+@njit()
+def _splat_near(places, shares, first, values, change):
     """Add eight labels of a pixel, weighted, to the vertices around it."""
-    for k in range(_NEAR):
-        at = np.int64(corners[inside, k]) * width + first
-        store(values, at, fma(spread(weights[n, k]), change, load(values, at)))
+    _add_to(values, places[0] + first, shares[0], change)
+    _add_to(values, places[1] + first, shares[1], change)
+    _add_to(values, places[2] + first, shares[2], change)
+    _add_to(values, places[3] + first, shares[3], change)
+    _add_to(values, places[4] + first, shares[4], change)
+    _add_to(values, places[5] + first, shares[5], change)
 
 
 @njit()
-def _slice_close(corners, weights, inside, n, first, width, values, row):
+def _slice_close(places, shares, first, values, row):
     """Add what the vertices around a pixel hold, eight labels of it, to a register."""
-    for k in range(_CLOSE):
-        at = np.int64(corners[inside, k]) * width + first
-        row = fma(spread(weights[n, k]), load(values, at), row)
-    return row
+    row = fma(spread(shares[0]), load(values, places[0] + first), row)
+    row = fma(spread(shares[1]), load(values, places[1] + first), row)
+    return fma(spread(shares[2]), load(values, places[2] + first), row)
 
 
 @njit()
-def _splat_close(corners, weights, inside, n, first, width, values, change):
+def _splat_close(places, shares, first, values, change):
     """Add eight labels of a pixel, weighted, to the vertices around it."""
-    for k in range(_CLOSE):
-        at = np.int64(corners[inside, k]) * width + first
-        store(values, at, fma(spread(weights[n, k]), change, load(values, at)))
+    _add_to(values, places[0] + first, shares[0], change)
+    _add_to(values, places[1] + first, shares[1], change)
+    _add_to(values, places[2] + first, shares[2], change)
 
 
-@njit([types.void(_FLAT, g, _PLACES, _PLACES, _FLAT, _FLAT, _FLAT) for g in GROUPS])
-def begin(logits, groups, bilateral, gaussian, beliefs, to_bilateral, to_gaussian):
-    """Normalise the unary terms alone, keep them as beliefs, and splat them."""
+@njit([types.void(_FLAT, g, _PLACES, _PLACES, _FLAT, _FLAT, _FLAT, types.boolean) for g in GROUPS])
+def begin(logits, groups, bilateral, gaussian, beliefs, to_bilateral, to_gaussian, keep):
+    """Normalise the unary terms alone, keep them as beliefs if `keep`, and splat them."""
     near, near_corners, near_weights, _ = bilateral
     close, close_corners, close_weights, _ = gaussian
-    width = len(groups) * LANES
-    row = np.empty(width, np.float32)
-    for n in range(near.shape[0]):
-        for group in range(len(groups)):
-            lane = group * LANES
-            store(row, lane, load(logits, n * width + lane))
-        normalise(row, groups)
-        for group in range(len(groups)):
-            lane = group * LANES
-            belief = load(row, lane)
-            store(beliefs, n * width + lane, belief)
-            _splat_near(near_corners, near_weights, near[n], n, lane, width, to_bilateral, belief)
-            _splat_close(
-                close_corners, close_weights, close[n], n, lane, width, to_gaussian, belief
-            )
+    near_corners, near_weights = near_corners.reshape(-1), near_weights.reshape(-1)
+    close_corners, close_weights = close_corners.reshape(-1), close_weights.reshape(-1)
+    width, count = len(groups) * LANES, near.shape[0]
+    rows = np.empty(_BLOCK * width, np.float32)
+    for first in range(0, count, _BLOCK):
+        filled = min(_BLOCK, count - first)
+        for lane in range(0, filled * width, LANES):
+            store(rows, lane, load(logits, first * width + lane))
+        for row in range(filled):
+            normalise(rows, row * width, groups)
+        for row in range(filled):
+            n = first + row
+            places = _near_places(near_corners, pick(near, n), width)
+            far_places = _close_places(close_corners, pick(close, n), width)
+            shares, far_shares = _near_shares(near_weights, n), _close_shares(close_weights, n)
+            for group in range(len(groups)):
+                lane = group * LANES
+                belief = load(rows, row * width + lane)
+                if keep:
+                    store(beliefs, n * width + lane, belief)
+                _splat_near(places, shares, lane, to_bilateral, belief)
+                _splat_close(far_places, far_shares, lane, to_gaussian, belief)
 
 
 _STATE = types.Tuple((_PLACES, _FLAT, _FLAT, _FLAT))
@@ -161,40 +227,57 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
     active : int
         Pixels that were computed.
     """
-    places, near_values, near_moved, near_out = bilateral
-    near, near_corners, near_weights, near_norms = places
-    places, close_values, close_moved, close_out = gaussian
-    close, close_corners, close_weights, close_norms = places
-    width = len(groups) * LANES
-    row = np.empty(width, np.float32)
-    active, lazy = 0, tolerance >= 0
-    for n in range(limits.shape[0]):
-        i, j, at = near[n], close[n], n * width
-        reach = near_norms[n] * near_moved[i] + close_norms[n] * close_moved[j]
-        if reach <= limits[n]:
-            continue
-        active += 1
-        for group in range(len(groups)):
-            lane = group * LANES
-            logit = load(logits, at + lane)
-            logit = _slice_near(near_corners, near_weights, i, n, lane, width, near_values, logit)
-            logit = _slice_close(
-                close_corners, close_weights, j, n, lane, width, close_values, logit
-            )
-            store(row, lane, logit)
-        highest = normalise(row, groups)
-        if lazy:
-            room = max(np.float32(1) - highest, np.float32(1e-7))
-            limits[n] = reach + np.float32(0.5) * _log_below(np.float32(1) + tolerance / room)
-        for group in range(len(groups)):
-            lane = group * LANES
-            belief = load(row, lane)
-            change = belief
+    placed, near_values, near_moved, near_out = bilateral
+    near, near_corners, near_weights, near_norms = placed
+    placed, close_values, close_moved, close_out = gaussian
+    close, close_corners, close_weights, close_norms = placed
+    near_corners, near_weights = near_corners.reshape(-1), near_weights.reshape(-1)
+    close_corners, close_weights = close_corners.reshape(-1), close_weights.reshape(-1)
+    width, count = len(groups) * LANES, limits.shape[0]
+    rows, reached = np.empty(_BLOCK * width, np.float32), np.empty(_BLOCK, np.float32)
+    picked = np.empty(_BLOCK, np.int64)
+    active, lazy, n = 0, tolerance >= 0, 0
+    while n < count:
+        filled = 0
+        while n < count and filled < _BLOCK:
+            reach = pick(near_norms, n) * pick(near_moved, np.int64(pick(near, n)))
+            reach += pick(close_norms, n) * pick(close_moved, np.int64(pick(close, n)))
+            if reach > pick(limits, n):
+                picked[filled], reached[filled] = n, reach
+                filled += 1
+            n += 1
+        active += filled
+        for row in range(filled):
+            at = pick(picked, row)
+            places = _near_places(near_corners, pick(near, at), width)
+            far_places = _close_places(close_corners, pick(close, at), width)
+            shares, far_shares = _near_shares(near_weights, at), _close_shares(close_weights, at)
+            for group in range(len(groups)):
+                lane = group * LANES
+                logit = load(logits, at * width + lane)
+                logit = _slice_near(places, shares, lane, near_values, logit)
+                logit = _slice_close(far_places, far_shares, lane, close_values, logit)
+                store(rows, row * width + lane, logit)
+        for row in range(filled):
+            highest = normalise(rows, row * width, groups)
             if lazy:
-                change = sub(belief, load(beliefs, at + lane))
-            if lazy or last:
-                store(beliefs, at + lane, belief)
-            if not last:
-                _splat_near(near_corners, near_weights, i, n, lane, width, near_out, change)
-                _splat_close(close_corners, close_weights, j, n, lane, width, close_out, change)
+                room = max(np.float32(1) - highest, np.float32(1e-7))
+                gap = _log_below(np.float32(1) + tolerance / room)
+                limits[pick(picked, row)] = pick(reached, row) + np.float32(0.5) * gap
+        for row in range(filled):
+            at = pick(picked, row)
+            places = _near_places(near_corners, pick(near, at), width)
+            far_places = _close_places(close_corners, pick(close, at), width)
+            shares, far_shares = _near_shares(near_weights, at), _close_shares(close_weights, at)
+            for group in range(len(groups)):
+                lane = group * LANES
+                belief = load(rows, row * width + lane)
+                change = belief
+                if lazy:
+                    change = sub(belief, load(beliefs, at * width + lane))
+                if lazy or last:
+                    store(beliefs, at * width + lane, belief)
+                if not last:
+                    _splat_near(places, shares, lane, near_out, change)
+                    _splat_close(far_places, far_shares, lane, close_out, change)
     return active

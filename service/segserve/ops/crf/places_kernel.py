@@ -12,10 +12,12 @@ from segserve.ops.crf.lanes_kernel import (
     LANES,
     add,
     div,
+    larger,
     less,
     load,
     mul,
     rounded,
+    smaller,
     spread,
     store,
     sub,
@@ -123,3 +125,26 @@ def vertex_key(base, rank, strides, remainder):
         step = remainder if rank[i] <= d - remainder else remainder - (d + 1)
         key += step * strides[i]
     return key
+
+
+@njit()
+def falling(shares, count):
+    """Sort eight points' first `count` shares, in place: the largest first."""
+    for end in range(count - 1, 0, -1):
+        for i in range(end):
+            one, next_one = load(shares, i * LANES), load(shares, (i + 1) * LANES)
+            store(shares, i * LANES, larger(one, next_one))
+            store(shares, (i + 1) * LANES, smaller(one, next_one))
+
+
+@njit()
+def doubled(known, simplices, bits):
+    """Give a table of 2^bits places over the known simplices: base and order, one after another."""
+    table = np.full(1 << bits, EMPTY, np.int32)
+    last = (1 << bits) - 1
+    for i in range(simplices):
+        place = slot_of(known[2 * i], known[2 * i + 1], bits)
+        while table[place] != EMPTY:
+            place = (place + 1) & last
+        table[place] = i
+    return table
