@@ -78,8 +78,9 @@ gallery: $(VENV)/.stamp-cpu  ## draw every segmenter without weights on one phot
 parity: $(VENV)/.stamp-export  ## full-size models against the goldens in ../shared/goldens
 	@$(BIN)/python -m pytest -q -m parity tests
 
-train-demo: $(VENV)/.stamp-train  ## train the bundled demo model again (about 17 minutes on one core)
-	@$(BIN)/python -m segserve.training.demo_deeplab --out model_repository --seed 0
+MODEL ?= deeplab
+train-demo: $(VENV)/.stamp-train  ## train a bundled demo model again: MODEL=deeplab (17 minutes on one core), mask_rcnn, pointrend ...
+	@$(BIN)/python -m segserve.training.demo_$(MODEL) --out model_repository --seed 0
 
 soak: $(VENV)/.stamp-dev  ## long tests
 	@$(BIN)/python -m pytest -q -m slow --timeout 1800 tests
