@@ -8,8 +8,10 @@ tensor, weights int8 with one a channel.
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,18 @@ def to_half(graph: bytes) -> bytes:
     return data
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the quantizer's advice on other programs to run first from the user."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
 class _Samples:
     """Calibration inputs, as ONNX Runtime draws them."""
 
@@ -103,7 +117,7 @@ def to_int8(graph: bytes, samples: Sequence[Tensors]) -> bytes:
         raise InvalidInput("8-bit export: got no calibration images, expected at least 1")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static  # noqa: PLC0415  opens late
 
-    with tempfile.TemporaryDirectory(prefix="segserve-int8-") as folder:
+    with tempfile.TemporaryDirectory(prefix="segserve-int8-") as folder, _quiet():
         out = Path(folder) / "model.onnx"
         quantize_static(
             onnx.load_from_string(graph),
