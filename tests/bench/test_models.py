@@ -11,9 +11,11 @@ from loadtests.models import bundled_recipes, rows, subjects
 
 torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
+from loadtests.golden_weights import write_checkpoint  # noqa: E402
 from loadtests.graph_weights import fill_from_graph, read_weights  # noqa: E402
 
 from segserve.export.catalogue import find_recipe  # noqa: E402
+from segserve.export.checkpoint import load_checkpoint  # noqa: E402
 from segserve.export.compare import compare  # noqa: E402
 
 DEMO = "deeplabv3plus_demo"
@@ -70,6 +72,17 @@ def test_rows_say_whose_the_weights_are() -> None:
     assert found[2].name == "m, eager torch, 2 weights not its own"
     assert [found[2].ratio, found[4].ratio] == [0.5, 0.75]
     assert found[4].verdict() == "short"
+
+
+def test_a_golden_becomes_a_checkpoint(tmp_path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "manifest.json").write_text('{"value": 3}')
+    fill = "import numpy\ndef build(m): return {'w': numpy.full((2, 2), m['value'], 'float32').T}\n"
+    (tmp_path / "fill.py").write_text(fill)
+    path = tmp_path / "checkpoints" / "m.pth"
+    write_checkpoint(tmp_path / "m", path)
+    assert load_checkpoint(path)["w"].tolist() == [[3.0, 3.0]] * 2
+    assert [p.name for p in path.parent.iterdir()] == ["m.pth"]
 
 
 def test_a_recipe_without_weights_is_refused(tmp_path) -> None:
