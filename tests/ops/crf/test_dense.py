@@ -88,6 +88,35 @@ def test_lazy_agrees_with_exact(labels):
     assert np.abs(exact - lazy).mean() < 1e-3
 
 
+def test_fast_works_at_half_size_where_pixels_are_sure_and_agrees():
+    image, unary = scene(90, 120, 5)
+    exact = dense_crf(image, 20 * unary, DenseCrfOptions(mode="exact"))
+    lazy = dense_crf(image, 20 * unary, DenseCrfOptions(mode="lazy"))
+    fast = dense_crf(image, 20 * unary, DenseCrfOptions(mode="fast"))
+    assert np.abs(fast - lazy).max() > 1e-3
+    assert np.mean(exact.argmax(axis=0) == fast.argmax(axis=0)) >= 0.995
+    np.testing.assert_allclose(fast.sum(axis=0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("sure", "gaussian_sxy_px"), [(1, 3.0), (20, 1.0)])
+def test_fast_is_lazy_where_half_the_size_would_not_do(sure, gaussian_sxy_px):
+    image, unary = scene(60, 80, 5)
+    lazy, fast = (
+        dense_crf(image, sure * unary, DenseCrfOptions(mode=mode, gaussian_sxy_px=gaussian_sxy_px))
+        for mode in ("lazy", "fast")
+    )
+    np.testing.assert_array_equal(fast, lazy)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 1), (2, 2), (40, 30)])
+def test_fast_with_sure_pixels_at_any_size(size):
+    image, unary = scene(*size, 3)
+    q = dense_crf(image, 20 * unary, DenseCrfOptions(mode="fast"))
+    np.testing.assert_allclose(q.sum(axis=0), 1, atol=1e-5)
+    none = dense_crf(image, 20 * unary, DenseCrfOptions(mode="fast", iterations=0))
+    assert np.mean(none.argmax(axis=0) == unary.argmin(axis=0)) > 0.9
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_no_iterations_give_the_unary_alone(mode):
     image, unary = scene(12, 10, 3)

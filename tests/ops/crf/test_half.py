@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segserve.ops.crf.field import Message, aligned, infer
-from segserve.ops.crf.half import STEP_PX, enlarge
+from segserve.ops.crf.half import STEP_PX, enlarge, every_second
 from segserve.ops.crf.lattice import bilateral_lattice, gaussian_lattice
 
 
@@ -51,3 +51,17 @@ def test_at_half_pixels_in_doubt_the_slice_gives_what_the_field_had():
     doubted = half.max(axis=2) < 0.97
     assert doubted.any()
     np.testing.assert_allclose(rows[::2, ::2][doubted], half[doubted], atol=2e-5)
+
+
+def test_every_second_pixel_where_most_are_sure():
+    labels = np.zeros((5, 7), np.int64)
+    logits = logits_of(labels, 5.0)
+    fewer = every_second(logits, (5, 7), 8)
+    assert fewer is not None
+    np.testing.assert_array_equal(
+        fewer.reshape(3, 4, 8), logits.reshape(5, 7, 8)[::STEP_PX, ::STEP_PX]
+    )
+    logits.reshape(5, 7, 8)[0, :4:2, 0] = 1.0  # two of twelve pixels, less than a fifth
+    assert every_second(logits, (5, 7), 8) is not None
+    logits.reshape(5, 7, 8)[0, 4, 0] = 1.0
+    assert every_second(logits, (5, 7), 8) is None

@@ -94,6 +94,20 @@ def test_every_second_pixel_has_the_places_it_has_among_all():
     np.testing.assert_allclose(part, whole[::2, ::2], atol=1e-5)
 
 
+def test_tables_grow_and_nothing_is_lost():
+    image = np.random.default_rng(4).integers(0, 256, (160, 170, 3)).astype(np.uint8)
+    every, second = bilateral_lattice(image, 9, 13), bilateral_lattice(image, 9, 13, step_px=2)
+    assert len(every.corners) > 20_000
+    assert every.rows > 20_000
+    assert len(np.unique(every.keys)) == len(every.keys) == every.rows - 1
+    keys = []
+    for lattice in (every, second):
+        by_row = np.empty(lattice.rows, np.int64)
+        by_row[lattice.numbers] = lattice.keys
+        keys.append(by_row[lattice.corners[lattice.simplex]])
+    np.testing.assert_array_equal(keys[0].reshape(160, 170, 6)[::2, ::2].reshape(-1, 6), keys[1])
+
+
 def test_gaussian_lattices_are_kept():
     assert gaussian_lattice(13, 17, 3.0) is gaussian_lattice(13, 17, 3.0)
     assert gaussian_lattice(13, 17, 3.0).corners.shape[1] == 3

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segserve.core.errors import InvalidInput
 from segserve.ops.crf.field import Message, aligned, infer, padded
-from segserve.ops.crf.half import STEP_PX, enlarge
+from segserve.ops.crf.half import STEP_PX, enlarge, every_second
 from segserve.ops.crf.lattice import Floats, Image8, bilateral_lattice, gaussian_lattice
 from segserve.ops.crf.options import CrfMode, DenseCrfOptions, weights_of
 
@@ -105,24 +105,38 @@ def _refine(
     stop: Callable[[], bool] | None,
 ) -> tuple[Floats, int]:
     """Give the beliefs of the kept labels, pixel by pixel, and the floats of a row."""
-    height, columns = image.shape[:2]
     width = padded(len(kept))
     logits = aligned(planes.shape[1] * width)
     _kernel().gather(planes, kept, width, logits)
-    half = options.mode == CrfMode.FAST.value
-    step = STEP_PX if half else 1
-    lazy = options.mode != CrfMode.EXACT.value
-    near = bilateral_lattice(
-        image, options.bilateral_sxy_px, options.bilateral_srgb, step_px=step, by_key=lazy
+    fewer = None
+    if options.mode == CrfMode.FAST.value and options.gaussian_sxy_px >= STEP_PX:
+        fewer = every_second(logits, image.shape[:2], width)
+    bilateral, gaussian = _messages(
+        image, options, len(planes), kept, step_px=1 if fewer is None else STEP_PX
     )
-    close = gaussian_lattice(height, columns, options.gaussian_sxy_px, step)
-    bilateral = Message(near, weights_of(options.bilateral_compat, len(planes), kept))
-    gaussian = Message(close, weights_of(options.gaussian_compat, len(planes), kept))
-    if not half:
-        rows = infer(logits, bilateral, gaussian, options.iterations, lazy=lazy, stop=stop)
-        return rows, width
-    some = logits.reshape(height, columns, width)[::STEP_PX, ::STEP_PX]
-    fewer = aligned(some.size)
-    fewer.reshape(some.shape)[:] = some
-    rows = infer(fewer, bilateral, gaussian, options.iterations, lazy=True, stop=stop)
+    iterations = options.iterations
+    if fewer is None:
+        lazy = options.mode != CrfMode.EXACT.value
+        return infer(logits, bilateral, gaussian, iterations, lazy=lazy, stop=stop), width
+    rows = infer(fewer, bilateral, gaussian, iterations, lazy=True, stop=stop)
     return enlarge(image, logits, rows, bilateral, gaussian), width
+
+
+def _messages(
+    image: Image8,
+    options: DenseCrfOptions,
+    labels: int,
+    kept: npt.NDArray[np.int64],
+    *,
+    step_px: int,
+) -> tuple[Message, Message]:
+    """Give the appearance term and the smoothness term."""
+    by_key = options.mode != CrfMode.EXACT.value
+    near = bilateral_lattice(
+        image, options.bilateral_sxy_px, options.bilateral_srgb, step_px=step_px, by_key=by_key
+    )
+    close = gaussian_lattice(*image.shape[:2], options.gaussian_sxy_px, step_px)
+    return (
+        Message(near, weights_of(options.bilateral_compat, labels, kept)),
+        Message(close, weights_of(options.gaussian_compat, labels, kept)),
+    )

@@ -17,6 +17,19 @@ _UNLIKELY = np.float32(3.0)  # about the logarithm of 1 / 5 %
 _SURE = np.float32(0.97)
 
 
+@njit([types.int64(_FLAT, group, types.float32) for group in GROUPS])
+def unsure(logits, groups, sure):
+    """Count the rows of logits whose best label's probability is below `sure`."""
+    width, count = len(groups) * LANES, 0
+    row = np.empty(width, np.float32)
+    for at in range(0, logits.shape[0], width):
+        for lane in range(0, width, LANES):
+            store(row, lane, load(logits, at + lane))
+        if normalise(row, 0, groups) < sure:
+            count += 1
+    return count
+
+
 @njit(types.void(_FLAT, types.int64, _INTS, _FLAT))
 def choose(beliefs, width, labels, tops):
     """Fill the best label of each pixel and its belief."""
