@@ -107,12 +107,9 @@ class Message:
             self.splatted, self._other = self._other, self.splatted
         if self._matrix is not None:
             kernel.mix(self.splatted, self.width, self._matrix.ravel())
-        if not lazy:
-            self.values[:] = 0
-        kernel.accumulate(self.splatted, self.width, self._scale, self.values, self._change)
+        kernel.accumulate(self.splatted, self.width, self._scale, self.values, self._change, lazy)
         if lazy:
             kernel.bound(lattice.corners, self._change, self.moved)
-        self.splatted[:] = 0
 
 
 def infer(

@@ -130,23 +130,31 @@ def blur(values, width, pairs, other):
         values, other = other, values
 
 
-@njit(types.void(_FLAT, types.int64, _FLAT, _FLAT, _FLAT))
-def accumulate(blurred, width, scale, values, change):
-    """Add blurred changes, times a factor for each label, to the values of the vertices.
+@njit(types.void(_FLAT, types.int64, _FLAT, _FLAT, _FLAT, types.boolean))
+def accumulate(blurred, width, scale, values, change, add_up):
+    """Move what was blurred, times a factor for each label, to the values of the vertices.
 
     Parameters
     ----------
+    blurred : float32 [(M+1) * width]
+        Zeros afterwards.
     change : float32 [M+1]
-        Filled with the largest change of each vertex.
+        Filled with the largest change of each vertex if `add_up`.
+    add_up : bool
+        To what is there; else in place of it.
     """
+    nothing = spread(np.float32(0))
     for i in range(change.shape[0]):
-        most = spread(np.float32(0))
-        for lane in range(0, width, LANES):
-            step = mul(load(scale, lane), load(blurred, i * width + lane))
-            at = i * width + lane
-            store(values, at, add(load(values, at), step))
-            most = larger(most, size(step))
-        change[i] = largest(most)
+        most = nothing
+        for at in range(i * width, i * width + width, LANES):
+            step = mul(load(scale, at - i * width), load(blurred, at))
+            store(blurred, at, nothing)
+            if add_up:
+                most = larger(most, size(step))
+                step = add(load(values, at), step)
+            store(values, at, step)
+        if add_up:
+            change[i] = largest(most)
 
 
 @njit(types.void(_FLAT, types.int64, _FLAT))
