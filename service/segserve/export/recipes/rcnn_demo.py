@@ -32,6 +32,8 @@ _PARAMETERS = MappingProxyType(
         "shape_policy": "pad",
         "buckets": "240x320,320x240,320x320",
         "pad_value": "mean",
+        "nms": "greedy",
+        "nms_iou_threshold": "0.5",
     }
 )
 
