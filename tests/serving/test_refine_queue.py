@@ -107,6 +107,8 @@ async def test_what_waits_too_long_never_begins(make, told):
     first = asyncio.create_task(run(queue, lambda stop: gate.wait(5), told))
     await asyncio.sleep(0.02)
     assert await run(queue, lambda stop: began.append(1), told, seconds=0.03) is None
+    await asyncio.sleep(0.01)
+    assert queue.pending == 1  # what has not begun gives its place back at once
     gate.set()
     assert await first is True
     await settled(queue)

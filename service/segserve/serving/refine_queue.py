@@ -95,7 +95,7 @@ class RefineQueue:
         """Run `work(stop)` on a thread; None when the queue is full or the deadline passes first.
 
         The answer comes at the deadline even where `work` is slow to look at `stop`; its place in
-        the queue is given back when it has really ended.
+        the queue is given back when it has really ended, or at once if it had not begun.
 
         Raises
         ------
@@ -124,6 +124,8 @@ class RefineQueue:
             return None
         finally:
             watch.given_up.set()
+            if not watch.began_s:
+                job.cancel()  # it waits: its place is free at once
             self._watches.discard(watch)
         metrics.refined(watch.began_s - start_s, time.perf_counter() - watch.began_s)
         return result
