@@ -33,13 +33,16 @@ FIRST_SEED = 4_000_000
 
 _BOX_WEIGHT, _MASK_WEIGHT = 1.5, 6.125
 _MOST_MASKS = 64
+_SMALL = 0.01
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to train with."""
 
-    schedule: Schedule = field(default_factory=lambda: Schedule(1500, learning_rate=2e-3))
+    schedule: Schedule = field(
+        default_factory=lambda: Schedule(1000, learning_rate=1.5e-3, average_decay=0.99)
+    )
     batch: int = 4
     scenes: int = 1500
 
@@ -90,13 +93,20 @@ def _mean(parts: Sequence[Tensor]) -> Tensor:
 
 
 def initialise(model: Yolact) -> None:
-    """Start as the official code does: Xavier's weights and no biases outside of the trunk."""
+    """Start as the official code does, with Xavier's weights and no biases outside of the trunk.
+
+    The heads' last layers start small: what is loudly wrong at first is silenced by switching off
+    units behind a ReLU, and these stay off.
+    """
     for part in (model.fpn, model.proto_net, model.prediction_layers, model.semantic_seg_conv):
         for layer in part.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.xavier_uniform_(layer.weight)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
+    for head in model.prediction_layers:
+        for layer in (head.bbox_layer, head.conf_layer, head.mask_layer):
+            nn.init.normal_(layer.weight, std=_SMALL)
 
 
 def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:

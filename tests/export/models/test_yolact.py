@@ -44,6 +44,15 @@ def test_outputs_have_fixed_rows(tiny) -> None:
     assert (prototypes >= 0).all()
 
 
+def test_prototypes_may_be_negative_where_the_shape_says_so() -> None:
+    torch.manual_seed(0)
+    model = Yolact(YolactShape("resnet_slim", 64, 3, 16, prototypes=4, rectified=False)).eval()
+    with torch.inference_mode():
+        prototypes = model(torch.ones(1, 3, 64, 64))[-1]
+    assert prototypes.shape == (1, 16, 16, 4)
+    assert (prototypes < 0).any()
+
+
 def test_a_batch_is_its_images(tiny) -> None:
     images = torch.randn(3, 3, 100, 100, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():

@@ -40,6 +40,9 @@ class YolactShape:
     channels : int
         Of the feature pyramid and the heads.
     prototypes : int
+    rectified : bool
+        A ReLU behind the prototypes, as in all official networks; the paper (section 3.1) allows
+        none.
     rule : FastNmsRule
     """
 
@@ -48,6 +51,7 @@ class YolactShape:
     classes: int = 80
     channels: int = 256
     prototypes: int = 32
+    rectified: bool = True
     rule: FastNmsRule = field(default_factory=FastNmsRule)
 
     @property
@@ -171,7 +175,8 @@ def _prototype_net(shape: YolactShape) -> nn.Sequential:
     for _ in range(3):
         layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
     layers += [Upsample(), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Conv2d(width, shape.prototypes, 1), nn.ReLU())
+    layers.append(nn.Conv2d(width, shape.prototypes, 1))
+    return nn.Sequential(*layers, *([nn.ReLU()] if shape.rectified else []))
 
 
 class Yolact(nn.Module):

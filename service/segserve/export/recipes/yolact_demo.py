@@ -65,6 +65,7 @@ class YolactDemoRecipe:
             classes=len(DEMO_LABELS) - 1,
             channels=64,
             prototypes=_PROTOTYPES,
+            rectified=False,
             rule=FastNmsRule(rows=_ROWS),
         )
         return Yolact(shape).eval()
