@@ -33,6 +33,14 @@ def test_a_running_server(serve, repo_root, capsys):
     assert "nosuch" in last_line(capsys.readouterr().err)
 
 
+def test_of_scenes_the_model_says_what_is_scored(serve, repo_root, capsys):
+    flags = ("--model-control-mode", "explicit", "--load-model", "solov2_demo")
+    server = serve("--model-repository", repo_root / "model_repository", *flags).wait_started()
+    scenes = ["--dataset", "synthetic", "--limit", "4", "--server", server.grpc]
+    assert main(["evaluate", "--model", "solov2_demo", *scenes, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mask"]["ap50"] > 0.7
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -55,7 +55,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--task",
         choices=["semantic", "instance", "panoptic"],
-        help="default: instance for coco, semantic for the others",
+        help="default: instance for coco, semantic for the others; of scenes, what the model gives",
     )
     parser.add_argument("--split", help="default: the data set's validation images")
     parser.add_argument(
@@ -100,12 +100,12 @@ def run(options: argparse.Namespace) -> int:
     from segserve.evaluation.report import as_table, as_values
 
     tasks = _TASKS[options.dataset]
-    task = options.task or tasks[0]
-    if task not in tasks:
+    task = options.task or ("" if options.dataset == "synthetic" else tasks[0])
+    if task and task not in tasks:
         options.usage_error(f"--task {task}: {options.dataset} is for {' or '.join(tasks)}")
     if options.root is None and options.dataset != "synthetic":
         options.usage_error(f"--root missing: the folder of {options.dataset}")
-    if options.refine and task != "semantic":
+    if options.refine and task not in ("semantic", ""):
         options.usage_error("--refine is for label maps: --task semantic")
     try:
         report, names = _measured(options, task)
@@ -121,10 +121,28 @@ def run(options: argparse.Namespace) -> int:
 
 def _measured(options: argparse.Namespace, task: str) -> tuple[Report, dict[int, str]]:
     """Open the data set first: a wrong folder is known before a server is asked."""
+    data = _opened(options, task) if task else None
+    with _asking(options) as ask:
+        task = task or _task_of(ask)
+        return _scored(task, data or _opened(options, task), ask)
+
+
+def _task_of(ask: Ask) -> str:
+    """Ask the model about a blank picture: instance models answer without a map."""
+    import numpy as np
+
+    from segserve.client import SegmentOptions
+
+    blank = np.zeros((64, 64, 3), np.uint8)
+    (answer,) = ask([blank], SegmentOptions())
+    if answer.error is not None:
+        raise answer.error
+    return "semantic" if answer.result is not None and answer.result.map else "instance"
+
+
+def _scored(task: str, data: Any, ask: Ask) -> tuple[Report, dict[int, str]]:
     from segserve.evaluation import measure
 
-    data: Any = _opened(options, task)
-    data = replace(data, images=data.images[: options.limit])
     if task == "semantic":
         names = dict(enumerate(data.class_names))
     else:
@@ -134,11 +152,10 @@ def _measured(options: argparse.Namespace, task: str) -> tuple[Report, dict[int,
         "instance": measure.measure_instances,
         "panoptic": measure.measure_panoptic,
     }[task]
-    with _asking(options) as ask:
-        return score(data, ask, _progress), names
+    return score(data, ask, _progress), names
 
 
-def _opened(options: argparse.Namespace, task: str) -> object:
+def _opened(options: argparse.Namespace, task: str) -> Any:
     from segserve.evaluation import instance_sets, panoptic_sets, semantic_sets
 
     if options.dataset == "synthetic":
@@ -154,8 +171,8 @@ def _opened(options: argparse.Namespace, task: str) -> object:
         ("cityscapes", "semantic"): semantic_sets.open_cityscapes,
         ("ade20k", "semantic"): semantic_sets.open_ade20k,
     }[options.dataset, task]
-    opened: object = open_set(options.root, options.split or _SPLITS[options.dataset])
-    return opened
+    opened = open_set(options.root, options.split or _SPLITS[options.dataset])
+    return replace(opened, images=opened.images[: options.limit])
 
 
 @contextmanager
