@@ -43,10 +43,10 @@ class Plan:
     """What to train with."""
 
     schedule: Schedule = field(
-        default_factory=lambda: Schedule(500, learning_rate=3e-3, average_decay=0.98)
+        default_factory=lambda: Schedule(400, learning_rate=3e-3, average_decay=0.98)
     )
     batch: int = 4
-    scenes: int = 1000
+    scenes: int = 800
 
 
 def start_from(model: DemoPointRend, checkpoint: Path) -> None:
