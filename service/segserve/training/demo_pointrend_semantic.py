@@ -38,11 +38,11 @@ _LEVELS = 4
 class Plan:
     """What to train with; `points` are sampled in each crop."""
 
-    schedule: Schedule = field(default_factory=lambda: Schedule(2500))
+    schedule: Schedule = field(default_factory=lambda: Schedule(1400))
     batch: int = 8
-    crop_px: int = 160
-    scenes: int = 1500
-    points: int = 512
+    crop_px: int = 128
+    scenes: int = 800
+    points: int = 384
 
 
 def uncertain_points(logits: Tensor, count: int) -> Tensor:
