@@ -81,3 +81,10 @@ async def test_a_closed_client_says_so(client):
     await client.close()
     with pytest.raises(SegserveError, match="closed"):
         await client.segment(b"x", "m")
+
+
+async def test_the_priority_goes_with_the_request(client, server):
+    await client.segment(b"x", "m", priority=2)
+    async for answer in client.segment_many([b"x"], "m", priority=3):
+        assert answer.error is None
+    assert [request.priority for request in server.requests] == [2, 3]

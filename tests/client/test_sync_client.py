@@ -141,3 +141,11 @@ def test_a_closed_client_says_so(client):
     client.close()
     with pytest.raises(SegserveError, match="closed"):
         client.segment(b"x", "m")
+
+
+def test_the_priority_goes_with_the_request(client, server):
+    client.segment(b"x", "m")
+    client.segment(b"x", "m", priority=2)
+    assert [answer.result.model for answer in client.segment_many([b"x"], "m", priority=3)] == ["m"]
+    assert not server.requests[0].HasField("priority")
+    assert [request.priority for request in server.requests[1:]] == [2, 3]

@@ -51,13 +51,14 @@ class AsyncClient:
         options: SegmentOptions = DEFAULT_OPTIONS,
         *,
         version: int | None = None,
+        priority: int | None = None,
         timeout_s: float | None = None,
     ) -> SegmentResult:
         """Segment one image; parameters and errors as `Client.segment`.
 
         A file is read on the loop: give bytes where that matters.
         """
-        request = to_request(image, Job(model, version, options))
+        request = to_request(image, Job(model, version, options, priority))
         deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
         return from_response(await self._send(request, deadline))
 
@@ -68,6 +69,7 @@ class AsyncClient:
         options: SegmentOptions = DEFAULT_OPTIONS,
         *,
         version: int | None = None,
+        priority: int | None = None,
         in_flight: int = 16,
     ) -> AsyncIterator[StreamAnswer]:
         """Segment many images over one stream; everything as `Client.segment_many`."""
@@ -77,7 +79,7 @@ class AsyncClient:
             request_serializer=pb.SegmentStreamRequest.SerializeToString,
             response_deserializer=pb.SegmentStreamResponse.FromString,
         )()
-        job = Job(model, version, options)
+        job = Job(model, version, options, priority)
         answers = stream_answers(call, images, job, in_flight, self._timeout_s)
         try:
             async for answer in answers:

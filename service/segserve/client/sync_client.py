@@ -79,6 +79,7 @@ class Client:
         options: SegmentOptions = DEFAULT_OPTIONS,
         *,
         version: int | None = None,
+        priority: int | None = None,
         timeout_s: float | None = None,
     ) -> SegmentResult:
         """Segment one image.
@@ -92,6 +93,9 @@ class Client:
             What is unset is as the model's config says.
         version : int, optional
             Default: the newest that is served.
+        priority : int, optional
+            1 is the highest; below the model's default level it is bulk work, which waits behind
+            interactive requests. Default: the model's level.
         timeout_s : float, optional
             Default: the client's.
 
@@ -100,7 +104,7 @@ class Client:
         SegserveError
             Whatever went wrong, by kind.
         """
-        request = to_request(image, Job(model, version, options))
+        request = to_request(image, Job(model, version, options, priority))
         deadline = Deadline.after(self._timeout_s if timeout_s is None else timeout_s)
         return from_response(self._send(request, deadline))
 
@@ -111,12 +115,14 @@ class Client:
         options: SegmentOptions = DEFAULT_OPTIONS,
         *,
         version: int | None = None,
+        priority: int | None = None,
         in_flight: int = 16,
     ) -> Iterator[StreamAnswer]:
         """Segment many images over one stream, which one server answers.
 
         At most `in_flight` images are with the server or unread at a time; `images` is drawn as
-        there is room. Leaving the loop cancels what runs.
+        there is room. Leaving the loop cancels what runs. A `priority` of 2 says that it is bulk
+        work, as in `segment`.
 
         Yields
         ------
@@ -131,7 +137,7 @@ class Client:
         """
         self._wait_connected(Deadline.after(self._timeout_s))
         yield from stream_answers(
-            self._stream, images, Job(model, version, options), in_flight, self._timeout_s
+            self._stream, images, Job(model, version, options, priority), in_flight, self._timeout_s
         )
 
     def _send(self, request: pb.SegmentRequest, deadline: Deadline) -> pb.SegmentResponse:
