@@ -2,6 +2,7 @@ import pytest
 
 from segserve.core.errors import NotFound
 from segserve.export.catalogue import RECIPES, find_recipe
+from segserve.export.config_text import config_text
 from segserve.families.factory import build_family
 
 
@@ -23,6 +24,14 @@ def test_detectors_and_no_others_declare_their_suppression(recipe) -> None:
     assert family is not None
     told = family.describe()
     assert bool(told.get("nms")) == (told["kind"] in ("instance", "panoptic"))
+
+
+def test_bundled_models_have_their_recipes_configurations(repo_root) -> None:
+    folders = {path.parent.name: path for path in repo_root.glob("model_repository/*/config.pbtxt")}
+    bundled = [recipe for recipe in RECIPES if recipe.name in folders]
+    assert len(bundled) >= 4
+    for recipe in bundled:
+        assert folders[recipe.name].read_text() == config_text(recipe.name, recipe.config())
 
 
 def test_a_typo_names_the_nearest() -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segserve.export.catalogue import find_recipe
-from segserve.export.models.yolact import Yolact
+from segserve.export.models.yolact import Head, Yolact
 from segserve.scenes import CLASS_NAMES
 from segserve.training.instance_batches import ObjectBank, Objects
 from segserve.training.loop import Schedule, program, run
@@ -105,8 +105,9 @@ def initialise(model: Yolact) -> None:
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
     for head in model.prediction_layers:
-        for layer in (head.bbox_layer, head.conf_layer, head.mask_layer):
-            nn.init.normal_(layer.weight, std=_SMALL)
+        if isinstance(head, Head):
+            for layer in (head.bbox_layer, head.conf_layer, head.mask_layer):
+                nn.init.normal_(layer.weight, std=_SMALL)
 
 
 def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
