@@ -42,6 +42,12 @@ def test_training_on_one_picture_lowers_the_loss() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_steps_are_shared_out_among_the_schedules() -> None:
+    plan = demo_yolact.Plan()
+    assert [one.steps for one in plan.shared_out(plan.steps).schedules] == [1000, 500]
+    assert [one.steps for one in plan.shared_out(30).schedules] == [20, 10]
+
+
 def test_a_picture_of_nothing_has_a_loss_with_gradients() -> None:
     model = YolactDemoRecipe().build().train()
     nothing = Objects(np.zeros((0, 64, 64), np.bool_), np.zeros(0, np.int64))
@@ -51,9 +57,9 @@ def test_a_picture_of_nothing_has_a_loss_with_gradients() -> None:
     assert model.backbone.conv1.weight.grad is not None
 
 
-def test_two_steps_write_a_checkpoint(tmp_path, monkeypatch) -> None:
+def test_two_schedules_write_a_checkpoint(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(demo_yolact, "photographs", tuple)
-    plan = demo_yolact.Plan(Schedule(2), batch=2, scenes=3)
+    plan = demo_yolact.Plan((Schedule(1), Schedule(1)), batch=2, scenes=3)
     model = demo_yolact.train(plan, 0, tmp_path / "x.pth")
     kept = torch.load(tmp_path / "x.pth", weights_only=True)["model_state"]
     assert (

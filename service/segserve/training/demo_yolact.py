@@ -36,15 +36,35 @@ _MOST_MASKS = 64
 _SMALL = 0.01
 
 
+def _schedules() -> tuple[Schedule, ...]:
+    return tuple(Schedule(steps, 1.5e-3, average_decay=0.99) for steps in (1000, 500))
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What to train with."""
+    """What to train with.
 
-    schedule: Schedule = field(
-        default_factory=lambda: Schedule(1000, learning_rate=1.5e-3, average_decay=0.99)
-    )
+    Parameters
+    ----------
+    schedules : tuple of Schedule
+        One after another, each from the averaged weights of the one before, on scenes of its own.
+    batch, scenes : int
+    """
+
+    schedules: tuple[Schedule, ...] = field(default_factory=_schedules)
     batch: int = 4
     scenes: int = 1500
+
+    @property
+    def steps(self) -> int:
+        """Of all schedules."""
+        return sum(schedule.steps for schedule in self.schedules)
+
+    def shared_out(self, steps: int) -> Plan:
+        """Give the plan with as many steps, in the proportions of this one."""
+        parts = [max(1, schedule.steps * steps // self.steps) for schedule in self.schedules]
+        shorter = zip(self.schedules, parts, strict=True)
+        return replace(self, schedules=tuple(replace(one, steps=part) for one, part in shorter))
 
 
 def stretched(images: npt.NDArray[np.float32], side: int) -> Tensor:
@@ -118,23 +138,35 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
     seed : int
         Equal seeds give equal models on one machine, torch version and number of threads.
     """
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    print(f"drawing {plan.scenes} scenes ...", flush=True)  # noqa: T201  a person waits
-    bank = ObjectBank.draw(FIRST_SEED + seed * plan.scenes, plan.scenes, photographs())
     recipe = find_recipe(RECIPE)
-    side = recipe.sample_inputs()["image"].shape[-1]
+    torch.manual_seed(seed)
     model = recipe.build().train()
     if not isinstance(model, Yolact):
         raise TypeError(f"recipe {RECIPE} builds {type(model).__name__}, not a Yolact")
     initialise(model)
-    network = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it
+    for number, schedule in enumerate(plan.schedules):
+        if number:
+            torch.manual_seed(seed + number)
+        model = _trained(model, plan, schedule, seed + number, checkpoint)
+    return model
+
+
+def _trained(model: Yolact, plan: Plan, schedule: Schedule, seed: int, checkpoint: Path) -> Yolact:
+    """Run one schedule."""
+    rng = np.random.default_rng(seed)
+    print(f"drawing {plan.scenes} scenes ...", flush=True)  # noqa: T201  a person waits
+    bank = ObjectBank.draw(FIRST_SEED + seed * plan.scenes, plan.scenes, photographs())
+    side = find_recipe(RECIPE).sample_inputs()["image"].shape[-1]
 
     def loss_at(_step: int) -> Tensor:
         images, objects = bank.batch(rng, plan.batch)
-        return loss_of(network, stretched(images, side), objects)
+        return loss_of(model, stretched(images, side), objects)
 
-    return run(model, plan.schedule, loss_at, checkpoint)
+    averaged = run(model, schedule, loss_at, checkpoint)
+    if not isinstance(averaged, Yolact):
+        raise TypeError(f"the average of a Yolact is a {type(averaged).__name__}")
+    return averaged
 
 
 def main() -> int:
@@ -142,9 +174,9 @@ def main() -> int:
     plan = Plan()
 
     def start(steps: int, seed: int, checkpoint: Path) -> None:
-        train(replace(plan, schedule=replace(plan.schedule, steps=steps)), seed, checkpoint)
+        train(plan.shared_out(steps), seed, checkpoint)
 
-    return program(RECIPE, CLASS_NAMES[1:], plan.schedule.steps, start)
+    return program(RECIPE, CLASS_NAMES[1:], plan.steps, start)
 
 
 if __name__ == "__main__":
