@@ -13,6 +13,9 @@ import pytest
 
 import segserve  # noqa: F401  opts out of telemetry before anything imports onnxruntime
 
+# torch's threads wait for each other after every small operation: on busy cores one is faster.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def repo_root() -> Path:

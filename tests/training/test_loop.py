@@ -1,9 +1,13 @@
 """The schedule, and a loop that learns."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
+from segserve.training import loop  # noqa: E402
 from segserve.training.loop import Schedule, learning_rate, run  # noqa: E402
 
 
@@ -26,3 +30,28 @@ def test_the_averaged_weights_are_kept(tmp_path, capsys):
     loaded = torch.load(tmp_path / "x.pth", weights_only=True)["model_state"]
     assert torch.equal(loaded["weight"], kept.weight)
     assert "step 399 loss 0.0000" in capsys.readouterr().out
+
+
+@dataclass(frozen=True)
+class Plan:
+    schedule: Schedule
+
+
+def test_a_plan_gets_the_steps_asked_for(monkeypatch):
+    started, plan = [], Plan(Schedule(steps=3600, learning_rate=0.25))
+
+    def program(recipe, names, steps, train):
+        started.append((recipe, names, steps))
+        train(7, 1, Path("checkpoint"))
+        return 0
+
+    monkeypatch.setattr(loop, "program", program)
+    assert loop.plan_program("r", ["disc"], plan, lambda *asked: started.append(asked)) == 0
+    shorter = Plan(Schedule(steps=7, learning_rate=0.25))
+    assert started == [("r", ["disc"], 3600), (shorter, 1, Path("checkpoint"))]
+
+
+def test_a_recipe_builds_what_is_asked_for():
+    assert loop.built("deeplabv3plus_demo", torch.nn.Module).training
+    with pytest.raises(TypeError, match=r"deeplabv3plus_demo builds a .*, not a Linear"):
+        loop.built("deeplabv3plus_demo", torch.nn.Linear)

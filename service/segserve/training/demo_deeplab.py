@@ -7,7 +7,7 @@ two CPU cores and writes ``deeplabv3plus_demo`` into the repository.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from segserve.export.catalogue import find_recipe
 from segserve.scenes import CLASS_NAMES
-from segserve.training.loop import Schedule, program, run
+from segserve.training.loop import Schedule, plan_program, run
 from segserve.training.scene_batches import IGNORED, SceneBank, photographs
 
 RECIPE = "deeplabv3plus_demo"
@@ -90,12 +90,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
 
 def main() -> int:
     """Train, and write the model repository's entry."""
-    plan = Plan()
-
-    def start(steps: int, seed: int, checkpoint: Path) -> None:
-        train(replace(plan, schedule=replace(plan.schedule, steps=steps)), seed, checkpoint)
-
-    return program(RECIPE, CLASS_NAMES, plan.schedule.steps, start)
+    return plan_program(RECIPE, CLASS_NAMES, Plan(), train)
 
 
 if __name__ == "__main__":

@@ -8,21 +8,20 @@ what is exported.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segserve.export.catalogue import find_recipe
 from segserve.export.models.detectron2_rcnn import Detectron2Rcnn
 from segserve.export.models.frozen_norm import thaw_batch_norms
 from segserve.export.models.mask_rcnn_detectron2 import Detectron2MaskRcnn
 from segserve.export.models.two_stage import pool_rows
 from segserve.scenes import CLASS_NAMES
 from segserve.training.instance_batches import ObjectBank
-from segserve.training.loop import Schedule, program, run
+from segserve.training.loop import Schedule, built, plan_program, run
 from segserve.training.rcnn_losses import (
     Rois,
     Truths,
@@ -121,9 +120,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
     rng = np.random.default_rng(seed)
     print(f"drawing {plan.scenes} scenes ...", flush=True)  # noqa: T201  a person waits
     bank = ObjectBank.draw(FIRST_SEED + seed * plan.scenes, plan.scenes, photographs())
-    model = find_recipe(RECIPE).build()
-    if not isinstance(model, Detectron2MaskRcnn):
-        raise TypeError(f"recipe {RECIPE} builds {type(model).__name__}, not a Detectron2MaskRcnn")
+    model = built(RECIPE, Detectron2MaskRcnn)
     thaw_batch_norms(model)
     initialise(model)
     network = model.train()
@@ -137,12 +134,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
 
 def main() -> int:
     """Train, and write the model repository's entry."""
-    plan = Plan()
-
-    def start(steps: int, seed: int, checkpoint: Path) -> None:
-        train(replace(plan, schedule=replace(plan.schedule, steps=steps)), seed, checkpoint)
-
-    return program(RECIPE, CLASS_NAMES[1:], plan.schedule.steps, start)
+    return plan_program(RECIPE, CLASS_NAMES[1:], Plan(), train)
 
 
 if __name__ == "__main__":

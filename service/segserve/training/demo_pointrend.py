@@ -8,14 +8,13 @@ is: its checkpoint, ``mask_rcnn_demo.pth``, is looked for beside the one that is
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segserve.export.catalogue import find_recipe
 from segserve.export.checkpoint import load_checkpoint
 from segserve.export.models.demo_rcnn import DemoPointRend
 from segserve.export.models.pointrend_instance import PointRendMaskHead
@@ -23,7 +22,7 @@ from segserve.export.models.two_stage import channel_of
 from segserve.scenes import CLASS_NAMES
 from segserve.training import demo_mask_rcnn
 from segserve.training.instance_batches import ObjectBank
-from segserve.training.loop import Schedule, program, run
+from segserve.training.loop import Schedule, built, plan_program, run
 from segserve.training.point_losses import coarse_at, point_loss, truth_at, uncertain_points
 from segserve.training.rcnn_losses import Rois, Truths, mask_loss, sample_rois
 from segserve.training.scene_batches import photographs
@@ -108,9 +107,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    model = find_recipe(RECIPE).build()
-    if not isinstance(model, DemoPointRend):
-        raise TypeError(f"recipe {RECIPE} builds {type(model).__name__}, not a DemoPointRend")
+    model = built(RECIPE, DemoPointRend)
     start_from(model, checkpoint.with_name(f"{demo_mask_rcnn.RECIPE}.pth"))
     print(f"drawing {plan.scenes} scenes ...", flush=True)  # noqa: T201  a person waits
     bank = ObjectBank.draw(FIRST_SEED + seed * plan.scenes, plan.scenes, photographs())
@@ -125,12 +122,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
 
 def main() -> int:
     """Train, and write the model repository's entry."""
-    plan = Plan()
-
-    def start(steps: int, seed: int, checkpoint: Path) -> None:
-        train(replace(plan, schedule=replace(plan.schedule, steps=steps)), seed, checkpoint)
-
-    return program(RECIPE, CLASS_NAMES[1:], plan.schedule.steps, start)
+    return plan_program(RECIPE, CLASS_NAMES[1:], Plan(), train)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ them the most uncertain of three times as many.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segserve.export.catalogue import find_recipe
 from segserve.export.models.pointrend_semantic import PointRendSemantic, sample_maps
 from segserve.scenes import CLASS_NAMES
 from segserve.training.demo_deeplab import background_weight
 from segserve.training.demo_deeplab import loss_of as loss_of_pixels
-from segserve.training.loop import Schedule, program, run
+from segserve.training.loop import Schedule, built, plan_program, run
 from segserve.training.scene_batches import IGNORED, SceneBank, photographs
 
 RECIPE = "pointrend_semantic_demo"
@@ -123,9 +122,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
     rng = np.random.default_rng(seed)
     print(f"drawing {plan.scenes} scenes ...", flush=True)  # noqa: T201  a person waits
     bank = SceneBank.draw(FIRST_SEED + seed * plan.scenes, plan.scenes, photographs())
-    model = find_recipe(RECIPE).build().train()
-    if not isinstance(model, PointRendSemantic):
-        raise TypeError(f"recipe {RECIPE} builds {type(model).__name__}, not a PointRendSemantic")
+    model = built(RECIPE, PointRendSemantic)
     initialise(model)
     network = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it
 
@@ -140,12 +137,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
 
 def main() -> int:
     """Train, and write the model repository's entry."""
-    plan = Plan()
-
-    def start(steps: int, seed: int, checkpoint: Path) -> None:
-        train(replace(plan, schedule=replace(plan.schedule, steps=steps)), seed, checkpoint)
-
-    return program(RECIPE, CLASS_NAMES, plan.schedule.steps, start)
+    return plan_program(RECIPE, CLASS_NAMES, Plan(), train)
 
 
 if __name__ == "__main__":

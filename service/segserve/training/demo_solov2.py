@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segserve.export.catalogue import find_recipe
 from segserve.export.models.mmdet_fpn import coordinates, resized
 from segserve.export.models.solo_parts import by_cell, head_levels
 from segserve.export.models.solov2 import SoloV2
 from segserve.scenes import CLASS_NAMES
 from segserve.training.instance_batches import ObjectBank, Objects
-from segserve.training.loop import Schedule, program, run
+from segserve.training.loop import Schedule, built, plan_program, run
 from segserve.training.scene_batches import photographs
 
 RECIPE = "solov2_demo"
@@ -194,9 +193,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
     rng = np.random.default_rng(seed)
     print(f"drawing {plan.scenes} scenes ...", flush=True)  # noqa: T201  a person waits
     bank = ObjectBank.draw(FIRST_SEED + seed * plan.scenes, plan.scenes, photographs())
-    model = find_recipe(RECIPE).build().train()
-    if not isinstance(model, SoloV2):
-        raise TypeError(f"recipe {RECIPE} builds {type(model).__name__}, not a SoloV2")
+    model = built(RECIPE, SoloV2)
     initialise(model)
     network = model
 
@@ -209,12 +206,7 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
 
 def main() -> int:
     """Train, and write the model repository's entry."""
-    plan = Plan()
-
-    def start(steps: int, seed: int, checkpoint: Path) -> None:
-        train(replace(plan, schedule=replace(plan.schedule, steps=steps)), seed, checkpoint)
-
-    return program(RECIPE, CLASS_NAMES[1:], plan.schedule.steps, start)
+    return plan_program(RECIPE, CLASS_NAMES[1:], Plan(), train)
 
 
 if __name__ == "__main__":

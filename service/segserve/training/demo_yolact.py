@@ -22,7 +22,7 @@ from segserve.export.catalogue import find_recipe
 from segserve.export.models.yolact import Head, Yolact
 from segserve.scenes import CLASS_NAMES
 from segserve.training.instance_batches import ObjectBank, Objects
-from segserve.training.loop import Schedule, program, run
+from segserve.training.loop import Schedule, built, program, run
 from segserve.training.scene_batches import photographs
 from segserve.training.yolact_losses import class_loss, mask_loss, presence_loss
 from segserve.training.yolact_targets import offsets_of, targets_of
@@ -138,11 +138,8 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
     seed : int
         Equal seeds give equal models on one machine, torch version and number of threads.
     """
-    recipe = find_recipe(RECIPE)
     torch.manual_seed(seed)
-    model = recipe.build().train()
-    if not isinstance(model, Yolact):
-        raise TypeError(f"recipe {RECIPE} builds {type(model).__name__}, not a Yolact")
+    model = built(RECIPE, Yolact)
     initialise(model)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it
     for number, schedule in enumerate(plan.schedules):

@@ -6,8 +6,9 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +86,52 @@ def run(
         if step % _KEPT_EVERY_STEPS == 0 or is_last:
             torch.save({"model_state": average.module.state_dict()}, checkpoint)
     return average.module
+
+
+AModel = TypeVar("AModel", bound=nn.Module)
+
+
+def built(recipe: str, kind: type[AModel]) -> AModel:
+    """Build a recipe's network, in training mode.
+
+    Raises
+    ------
+    TypeError
+        When the recipe builds another kind of network.
+    """
+    model = find_recipe(recipe).build()
+    if not isinstance(model, kind):
+        raise TypeError(f"recipe {recipe} builds a {type(model).__name__}, not a {kind.__name__}")
+    return model.train()
+
+
+class _Plan(Protocol):
+    @property
+    def schedule(self) -> Schedule: ...
+
+
+APlan = TypeVar("APlan", bound=_Plan)
+
+
+def plan_program(
+    recipe: str,
+    class_names: Sequence[str],
+    plan: APlan,
+    train: Callable[[APlan, int, Path], object],
+) -> int:
+    """Run `program` on a plan (a frozen dataclass), whose schedule gets the steps asked for.
+
+    Parameters
+    ----------
+    train : callable
+        Takes the plan, the seed and the checkpoint's path, and writes the checkpoint.
+    """
+
+    def start(steps: int, seed: int, checkpoint: Path) -> None:
+        asked: Any = plan
+        train(replace(asked, schedule=replace(plan.schedule, steps=steps)), seed, checkpoint)
+
+    return program(recipe, class_names, plan.schedule.steps, start)
 
 
 def program(
