@@ -1,5 +1,6 @@
 """Bad input gets a clear answer of the right kind, and the server goes on."""
 
+import shutil
 import struct
 import zlib
 
@@ -19,8 +20,10 @@ def photo(repo_root):
 @pytest.fixture
 def server(serve, repo_root, repository, models):
     models.identity(repository, dims=(4,))
-    flags = ("--model-repository", repository, "--model-repository", repo_root / "model_repository")
-    return serve(*flags, "--max-request-bytes", 4_000_000).wait_started()
+    name = "deeplabv3plus_demo"
+    shutil.copytree(repo_root / "model_repository" / name, repository / name)
+    flags = ("--model-repository", repository, "--max-request-bytes", 4_000_000)
+    return serve(*flags).wait_started()
 
 
 def png_header(width, height):

@@ -113,6 +113,8 @@ def test_what_a_shape_policy_costs(case) -> None:
     assert max(kept.values()) < MIN_AGREEMENT, "then `exact` would be needless"
 
 
+@pytest.mark.parity  # test_served.py is the sample of the default run
+@pytest.mark.timeout(600)
 def test_onnx(case) -> None:
     chosen, recipe, model, image = case
     stride4 = run_graph(to_onnx(model, recipe), {"image": image})
