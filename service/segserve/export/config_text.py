@@ -26,12 +26,6 @@ def _tensors(field: str, specs: tuple[TensorSpec, ...]) -> Iterator[str]:
         yield f"{field} [ {{ {tensor} }} ]"
 
 
-def _batching(preferred: tuple[int, ...]) -> str:
-    if not preferred:
-        return "dynamic_batching { }"
-    return f"dynamic_batching {{ preferred_batch_size: [ {', '.join(map(str, preferred))} ] }}"
-
-
 def config_text(name: str, config: ExportConfig, backend: str = ONNX) -> str:
     """Give the text, ending in a newline.
 
@@ -50,7 +44,7 @@ def config_text(name: str, config: ExportConfig, backend: str = ONNX) -> str:
         f"max_batch_size: {config.max_batch_size}",
         *_tensors("input", config.inputs),
         *_tensors("output", config.outputs),
-        _batching(config.preferred_batch_sizes),
+        "dynamic_batching { }",
     ]
     lines += [
         f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"

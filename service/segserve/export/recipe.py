@@ -30,8 +30,6 @@ class ExportConfig:
     min_label_agreement : float, optional
         For semantic networks that magnify rounding (very deep, or choosing positions by rank): the
         graph is also accepted when this share of positions keeps its largest channel.
-    preferred_batch_sizes : tuple of int
-        What batches are cut to while enough waits; none: as many as wait, up to the limit.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -40,7 +38,6 @@ class ExportConfig:
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     labels: tuple[str, ...] = ()
     min_label_agreement: float | None = None
-    preferred_batch_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

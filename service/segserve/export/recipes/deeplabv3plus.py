@@ -77,7 +77,6 @@ _PADDED = MappingProxyType(
     }
 )
 _MAX_BATCH_SIZE = 8
-_CACHED = (2,)  # on a CPU larger batches fall out of its cache: docs/performance.md
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,6 @@ class DeepLabV3PlusRecipe:
         8 or 16.
     labels : tuple of str
         One per channel of the logits.
-    preferred_batch_sizes : tuple of int
-        See `ExportConfig`.
     """
 
     name: str
@@ -107,7 +104,6 @@ class DeepLabV3PlusRecipe:
     parameters: Mapping[str, str]
     output_stride: int = 16
     labels: tuple[str, ...] = VOC_LABELS
-    preferred_batch_sizes: tuple[int, ...] = ()
 
     def build(self) -> nn.Module:
         """Give the network in evaluation mode."""
@@ -127,7 +123,6 @@ class DeepLabV3PlusRecipe:
             max_batch_size=_MAX_BATCH_SIZE,
             parameters=self.parameters,
             labels=self.labels,
-            preferred_batch_sizes=self.preferred_batch_sizes,
         )
 
 
@@ -157,6 +152,5 @@ RECIPES: tuple[Recipe, ...] = (
         backbone="resnet_slim",
         labels=DEMO_LABELS,
         parameters=_PADDED,
-        preferred_batch_sizes=_CACHED,
     ),
 )
