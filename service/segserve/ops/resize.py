@@ -164,7 +164,7 @@ def write_resized(
     size : (H, W)
         Of the resized image.
     write : callable
-        Takes a `Resized`.
+        Takes a `Resized`; not asked where the size stays as it is.
 
     Raises
     ------
@@ -172,6 +172,8 @@ def write_resized(
         On wrong shapes or dtypes.
     """
     _check(pixels, out, size)
+    if pixels.shape[:2] == size:
+        write = _write_normalised
     target = out if out.flags.c_contiguous else np.empty(out.shape, dtype=out.dtype)
     write(Resized(np.ascontiguousarray(pixels), target, normalisation, size))
     _fill_padding(target, size, normalisation)
@@ -223,10 +225,7 @@ def resize_normalise(
     InvalidInput
         On wrong shapes or dtypes.
     """
-    if pixels.shape[:2] == size:
-        normalise(pixels, out, normalisation)
-    else:
-        write_resized(pixels, out, normalisation, size, _write_fast)
+    write_resized(pixels, out, normalisation, size, _write_fast)
 
 
 def _write_fast(job: Resized) -> None:

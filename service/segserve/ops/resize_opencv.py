@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.core.tensor import Array
-from segserve.ops.resize import Normalisation, Resized, normalise, write_resized
+from segserve.ops.resize import Normalisation, Resized, write_resized
 
 _ONE = 2048  # 11 bits
 
@@ -72,10 +72,7 @@ def resize_normalise_opencv(
     InvalidInput
         On wrong shapes or dtypes.
     """
-    if pixels.shape[:2] == size:
-        normalise(pixels, out, normalisation)
-    else:
-        write_resized(pixels, out, normalisation, size, _write)
+    write_resized(pixels, out, normalisation, size, _write)
 
 
 def _write(job: Resized) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.core.tensor import Array
-from segserve.ops.resize import Normalisation, Resized, normalise, write_resized
+from segserve.ops.resize import Normalisation, Resized, write_resized
 
 _ONE = 1 << 22
 
@@ -75,10 +75,7 @@ def resize_normalise_pillow(
     InvalidInput
         On wrong shapes or dtypes.
     """
-    if pixels.shape[:2] == size:
-        normalise(pixels, out, normalisation)
-    else:
-        write_resized(pixels, out, normalisation, size, _write)
+    write_resized(pixels, out, normalisation, size, _write)
 
 
 def _down_first(job: Resized) -> bool:

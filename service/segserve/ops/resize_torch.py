@@ -14,7 +14,7 @@ import numpy as np
 
 from segserve.core.tensor import Array
 from segserve.ops.bilinear import torch_axis
-from segserve.ops.resize import Normalisation, Resized, normalise, write_resized
+from segserve.ops.resize import Normalisation, Resized, write_resized
 
 
 def _kernel() -> Any:
@@ -50,11 +50,8 @@ def resize_normalise_torch(
     InvalidInput
         On wrong shapes or dtypes.
     """
-    if pixels.shape[:2] == size:
-        normalise(pixels, out, normalisation)
-    else:
-        write = partial(_write, normalise_first=normalise_first)
-        write_resized(pixels, out, normalisation, size, write)
+    write = partial(_write, normalise_first=normalise_first)
+    write_resized(pixels, out, normalisation, size, write)
 
 
 def _write(job: Resized, *, normalise_first: bool) -> None:
