@@ -22,7 +22,7 @@ ENV NUMBA_CACHE_DIR=/var/cache/segserve
 RUN find /opt/segserve/lib/python3*/site-packages/segserve -name '*.py' -exec touch -d '2026-01-01 00:00:00' {} + \
  && mkdir -p "$NUMBA_CACHE_DIR" \
  && /opt/segserve/bin/python -m compileall -q -f /opt/segserve/lib/python3*/site-packages/segserve \
- && /opt/segserve/bin/python -c "from segserve.ops.warm import warm_kernels; print(f'kernels: {warm_kernels().seconds:.1f} s')" \
+ && /opt/segserve/bin/python -m segserve.execution.kernels \
  && chown -R 10001:10001 "$NUMBA_CACHE_DIR"
 
 FROM ${BASE_IMAGE}

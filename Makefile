@@ -45,6 +45,7 @@ contracts: $(VENV)/.stamp-dev  ## import-linter: the layers of ARCHITECTURE.md
 
 unit: $(VENV)/.stamp-dev  ## the default tests
 	@echo "==> tests (pytest)"
+	@$(BIN)/python -m segserve.execution.kernels
 	@$(BIN)/python -m pytest -q
 
 fmt: $(VENV)/.stamp-dev  ## format and fix what can be fixed

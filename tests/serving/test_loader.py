@@ -3,6 +3,8 @@
 import pytest
 
 from segserve.core.messages import ModelRef
+from segserve.execution.kernels import Kernels
+from segserve.ops.warm import KernelGroup
 from segserve.serving import loader as loader_module
 
 
@@ -77,7 +79,17 @@ async def test_fields_without_effect_are_named(open_house, repository, writers, 
     assert named == ["response_cache.enable"]
 
 
-async def test_kernels_are_warm_before_the_first_image_model(open_house, repository, writers):
+async def test_kernels_are_ready_before_an_image_model(
+    open_house, repository, writers, monkeypatch
+):
+    asked = []
+
+    def ready(self, groups):
+        asked.append(set(groups))
+        return real(self, groups)
+
+    real = Kernels.ready
+    monkeypatch.setattr(Kernels, "ready", ready)
     writers.bright(repository)
     await open_house()
-    assert loader_module._warm_kernels_once.cache_info().currsize == 1
+    assert asked == [{KernelGroup.IMAGES, KernelGroup.LABEL_MAPS, KernelGroup.CRF}]

@@ -20,6 +20,7 @@ from segserve.ops.classical.catalogue import Segmenter, segmenter_named
 from segserve.ops.image import decode
 from segserve.ops.image_header import ImageHeader, read_header
 from segserve.ops.png import Palette
+from segserve.ops.warm import KernelGroup
 
 _IMAGE = "image"
 _CHANNELS = 3
@@ -111,6 +112,11 @@ class ClassicalFamily:
     def image_input(self) -> str:
         """Name of the image input."""
         return _IMAGE
+
+    @property
+    def kernels(self) -> frozenset[KernelGroup]:
+        """The compiled kernels that it may call."""
+        return frozenset({KernelGroup.LABEL_MAPS})
 
     @property
     def warm_shapes(self) -> tuple[tuple[int, int], ...]:

@@ -13,6 +13,7 @@ from segserve.core.messages import Image
 from segserve.core.options import SegmentOptions
 from segserve.core.regions import Regions
 from segserve.core.tensor import Array, Tensors
+from segserve.ops.warm import KernelGroup
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class Family(Protocol):
     @property
     def image_input(self) -> str:
         """Name of the network's image input."""
+
+    @property
+    def kernels(self) -> frozenset[KernelGroup]:
+        """The compiled kernels that it may call."""
 
     @property
     def warm_shapes(self) -> tuple[tuple[int, int], ...]:

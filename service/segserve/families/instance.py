@@ -23,6 +23,7 @@ from segserve.families.mask_rule import Frame, MaskRule
 from segserve.families.option_checks import check_options
 from segserve.families.suppression import Suppression
 from segserve.ops.masks import areas
+from segserve.ops.warm import KernelGroup
 
 COLUMNS = ("scores", "labels")
 VALID = "valid"
@@ -63,6 +64,11 @@ class InstanceFamily:
     def image_input(self) -> str:
         """Name of the network's image input."""
         return self.images.spec.name
+
+    @property
+    def kernels(self) -> frozenset[KernelGroup]:
+        """The compiled kernels that it may call."""
+        return frozenset({KernelGroup.IMAGES, KernelGroup.MASKS})
 
     @property
     def warm_shapes(self) -> tuple[tuple[int, int], ...]:

@@ -27,6 +27,7 @@ from segserve.ops import rle
 from segserve.ops.argmax import LabelArray, NetworkGrid, upsample_argmax
 from segserve.ops.argmax_two_step import upsample_argmax_two_step
 from segserve.ops.png import Palette, encode_label_png
+from segserve.ops.warm import KernelGroup
 
 _RANK = 3
 
@@ -70,6 +71,11 @@ class PanopticFamily:
     def image_input(self) -> str:
         """Name of the network's image input."""
         return self.instances.image_input
+
+    @property
+    def kernels(self) -> frozenset[KernelGroup]:
+        """The compiled kernels that it may call."""
+        return frozenset({KernelGroup.IMAGES, KernelGroup.LABEL_MAPS, KernelGroup.MASKS})
 
     @property
     def warm_shapes(self) -> tuple[tuple[int, int], ...]:

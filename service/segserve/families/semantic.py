@@ -26,6 +26,7 @@ from segserve.ops.argmax import LabelArray, NetworkGrid, argmax, upsample_argmax
 from segserve.ops.argmax_two_step import upsample_argmax_two_step
 from segserve.ops.png import Palette, encode_label_png
 from segserve.ops.rle import LabelRuns, encode_labels, find_runs
+from segserve.ops.warm import KernelGroup
 
 _RANK = 3
 _OPTIONS = ("mask_format", "top_k", "min_area_px", "label_ids", "output_size", "refine")
@@ -86,6 +87,11 @@ class SemanticFamily:
     def image_input(self) -> str:
         """Name of the network's image input."""
         return self.images.spec.name
+
+    @property
+    def kernels(self) -> frozenset[KernelGroup]:
+        """The compiled kernels that it may call."""
+        return frozenset({KernelGroup.IMAGES, KernelGroup.LABEL_MAPS, KernelGroup.CRF})
 
     @property
     def warm_shapes(self) -> tuple[tuple[int, int], ...]:

@@ -81,6 +81,13 @@ def kernel_cache() -> KernelCache:
     return chosen
 
 
+def use_folder(folder: str) -> None:
+    """Keep kernels in a folder that another process has chosen; before the first is defined."""
+    from numba import config  # noqa: PLC0415  heavy: opens late
+
+    config.CACHE_DIR = folder  # type: ignore[attr-defined]  # numba sets its settings at import
+
+
 def choose(
     configured: Path | None,
     package: Path,

@@ -6,17 +6,17 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from functools import cache
 
 from segserve.core.errors import LoadFailed, ServiceError
 from segserve.core.messages import ModelRef
 from segserve.execution.backend import Backend
 from segserve.execution.instances import Instances
+from segserve.execution.kernels import Kernels
 from segserve.families.factory import build_family
 from segserve.families.family import Family
 from segserve.observability.metrics import Metrics, ModelMetrics
 from segserve.ops.kernel_cache import CacheKind
-from segserve.ops.warm import warm_kernels
+from segserve.ops.warm import WarmedKernels
 from segserve.repository.autocomplete import complete
 from segserve.repository.model_config import ModelConfig
 from segserve.repository.pbtxt import unhonoured_fields
@@ -72,6 +72,7 @@ class Loader:
         self, cpu: CpuSide, metrics: Metrics, *, max_image_pixels: int, auto_complete: bool
     ) -> None:
         self._cpu = cpu
+        self._kernels = Kernels(cpu.pool.cores)
         self._metrics = metrics
         self._max_image_pixels = max_image_pixels
         self._auto_complete = auto_complete
@@ -118,7 +119,7 @@ class Loader:
             max_image_pixels=self._max_image_pixels,
         )
         if family is not None:
-            _warm_kernels_once()
+            _tell_warmed(self._kernels.ready(family.kernels))
         backends = open_backends(
             config, version.model_file, self._cpu.pool.cores, self._cpu.worker_bytes
         )
@@ -157,10 +158,10 @@ class Loader:
         return ServedModel(parts)
 
 
-@cache
-def _warm_kernels_once() -> None:
-    """Compile or load the kernels of all families, before the first model that needs them."""
-    warmed = warm_kernels()
+def _tell_warmed(warmed: WarmedKernels | None) -> None:
+    """Log what getting kernels ready took, and what would make the next start quicker."""
+    if warmed is None:
+        return
     kept = warmed.cache
     told = {
         "seconds": round(warmed.seconds, 3),

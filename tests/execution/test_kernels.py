@@ -1,0 +1,111 @@
+"""Kernels are ready before a request needs them, and compiled beside the process that serves."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segserve.execution import kernels
+from segserve.execution.kernels import Kernels, compile_missing, main
+from segserve.ops.warm import KernelGroup
+
+COLD = """import json, sys
+from segserve.execution.kernels import compile_missing
+from segserve.ops.warm import KernelGroup
+groups = (KernelGroup.IMAGES,)
+print(json.dumps([compile_missing(groups, 2), "segserve.ops.resize_kernel" in sys.modules,
+                  compile_missing(groups, 2)]))
+"""
+LATE = """import json, sys
+from pathlib import Path
+import numpy as np, onnxruntime
+from segserve.core.messages import EncodedImage
+from segserve.core.options import MaskFormat, OutputSize, Refine, SegmentOptions
+from segserve.families.factory import build_family
+from segserve.families.refinement import Refines
+from segserve.ops.warm import warm_kernels
+from segserve.repository.autocomplete import complete
+from segserve.repository.pbtxt import parse_config
+from segserve.execution.onnx import inspect_onnx
+
+def kernels():
+    return {name for name in sys.modules if name.endswith("_kernel")}
+
+root = Path("model_repository")
+image = EncodedImage(Path("docs/images/coffee.jpg").read_bytes())
+late = {}
+for name in sys.argv[1:]:
+    file = root / name / "1" / "model.onnx"
+    config = parse_config((root / name / "config.pbtxt").read_text(), source=name)
+    config = complete(config, name, inspect_onnx(file), file.name)
+    labels = tuple((root / name / "labels.txt").read_text().splitlines())
+    family = build_family(config.parameters, labels, config.input_specs(), config.output_specs())
+    warm_kernels(family.kernels)
+    ready = kernels()
+    options = SegmentOptions(score_threshold=None, min_area_px=4, top_k=50)
+    plan = family.plan(image, options)
+    rows = {n: np.zeros(shape, np.float32) for n, shape in plan.inputs_shapes.items()}
+    family.preprocess(image, plan, rows)
+    session = onnxruntime.InferenceSession(file)
+    names = [output.name for output in session.get_outputs()]
+    answers = session.run(None, {n: row[None] for n, row in rows.items()})
+    outputs = {n: answer[0] for n, answer in zip(names, answers)}
+    found = family.postprocess(outputs, plan, options)
+    assert found.regions is not None or found.label_map is not None
+    if isinstance(family, Refines):
+        for options in (SegmentOptions(mask_format=MaskFormat.PNG),
+                        SegmentOptions(output_size=OutputSize.STRIDE)):
+            family.postprocess(outputs, plan, options)
+        refine = SegmentOptions(refine=Refine.DENSE_CRF)
+        family.refine(image, outputs, plan, refine, stop=lambda: False)
+    late[name] = sorted(kernels() - ready)
+print(json.dumps(late))
+"""
+
+
+def run(program: str, *arguments: str, **environment: str) -> object:
+    command = [*(f"{k}={v}" for k, v in environment.items()), sys.executable, "-c", program]
+    done = subprocess.run(
+        ["env", *command, *arguments], capture_output=True, text=True, check=True, timeout=240
+    )
+    return json.loads(done.stdout)
+
+
+def test_children_compile_into_the_cache_of_this_process(tmp_path: Path) -> None:
+    compiled, opened_here, again = run(COLD, NUMBA_CACHE_DIR=str(tmp_path))
+    assert compiled > 5
+    assert not opened_here
+    assert again == 0
+
+
+@pytest.mark.parametrize(
+    "models", [("deeplabv3plus_demo",), ("mask_rcnn_demo", "solov2_demo", "yolact_demo")], ids=str
+)
+def test_a_family_names_all_that_its_requests_call(models: tuple[str, ...]) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the cpu extra: make test")
+    assert run(LATE, *models) == {name: [] for name in models}
+
+
+def test_what_is_ready_is_not_made_ready_again() -> None:
+    mine = Kernels(2)
+    first = mine.ready([KernelGroup.IMAGES, KernelGroup.LABEL_MAPS])
+    assert first is not None
+    assert mine.ready([KernelGroup.LABEL_MAPS]) is None
+    assert mine.ready([KernelGroup.OUTLINES]) is not None
+
+
+def test_a_child_that_fails_is_told(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(kernels, "missing_groups", lambda _: [KernelGroup.CRF, KernelGroup.MASKS])
+    monkeypatch.setattr(kernels.sys, "executable", "/bin/false")
+    with caplog.at_level(logging.WARNING):
+        assert compile_missing([KernelGroup.CRF], 1) == 0
+    told = [r.error for r in caplog.records if r.message == "kernels_not_compiled_beside"]
+    assert told == ["the compiling process ended with 1"] * 2
+
+
+def test_the_program_says_what_it_did(capsys) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out.startswith("kernels compiled: ")
