@@ -4,9 +4,10 @@ import asyncio
 import gc
 
 from segserve.core.errors import BackendFailed, NotReady
+from segserve.core.messages import Timings
 from segserve.scheduling.item import BatchResult, Entry, Item, fresh
 
-RESULT = BatchResult({}, 0.0, 0.0, 0.0, 1)
+RESULT = BatchResult({}, Timings(), 1)
 
 
 def entry():

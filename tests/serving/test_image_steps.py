@@ -27,7 +27,7 @@ def test_prepare_fills_the_row_and_digests_what_was_received():
 
 
 def test_finish_passes_plan_and_options():
-    findings, seconds = finish_image(FakeFamily(), {}, 5, SegmentOptions(top_k=5))
+    findings, seconds = finish_image(FakeFamily(), 5, SegmentOptions(top_k=5), {})
     assert findings.refined is True
     assert seconds >= 0
 

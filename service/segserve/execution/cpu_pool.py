@@ -145,7 +145,7 @@ class CpuPool:
         Work for many tokens at the head of its line holds back what is behind it, so that it is
         never starved.
         """
-        while True:
+        while self._free:
             interactive, bulk = _first_line(self._interactive), _first_line(self._bulk)
             bulk_waits = bulk is not None
             bulks = self._turns.is_bulks(

@@ -7,15 +7,16 @@ counter's name, so those are written by `TritonCounters`. Histogram names and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from segserve.core.messages import Timings
+from segserve.observability.histograms import Histograms
 
 PHASES = ("decode", "queue", "batch", "infer", "post", "encode")
 REFINE_SKIPS = ("full", "budget")
@@ -223,10 +224,10 @@ class Metrics:
             registry=self.registry,
         )
 
-    def _histogram(self, name: str, text: str, buckets: Iterable[float]) -> Histogram:
-        return Histogram(
-            name, text, ("model", "version"), buckets=tuple(buckets), registry=self.registry
-        )
+    def _histogram(self, name: str, text: str, bounds: Sequence[float]) -> Histograms:
+        histograms = Histograms(name, text, ("model", "version"), bounds)
+        self.registry.register(histograms)
+        return histograms
 
     def add_gauge(self, source: GaugeSource) -> None:
         """Ask `source` at every scrape."""

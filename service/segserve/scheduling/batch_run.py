@@ -41,13 +41,17 @@ class ModelRun:
 
 @dataclass(frozen=True)
 class RowResult:
-    """One row's outputs, without the batch axis (views of the batch's), and the run they are of."""
+    """One row's outputs, without the batch axis (views of the batch's), and the run they are of.
+
+    `done` is what further work on the outputs gave (see `followed`).
+    """
 
     outputs: Tensors
     run: ModelRun
+    done: object = None
 
 
-Outcome = RowResult | ServiceError
+Outcome = RowResult | Exception
 
 
 class NoBatchAxis(BackendFailed):
@@ -79,6 +83,16 @@ def run_rows(rows: Sequence[Tensors], run: RunModel, *, batched: bool) -> list[O
         if isinstance(error, NoBatchAxis):
             return [NoBatchAxis(error.message) for _ in rows]
     return [_run_apart(row, run, started_s) for row in rows]
+
+
+def followed(outcome: Outcome, then: Callable[[Tensors], object]) -> Outcome:
+    """Do further work on one row's outputs, which are let go; what it raises is the outcome."""
+    if isinstance(outcome, Exception):
+        return outcome
+    try:
+        return RowResult({}, outcome.run, then(outcome.outputs))
+    except Exception as error:  # noqa: BLE001  it is this row's answer
+        return error
 
 
 def _run_apart(row: Tensors, run: RunModel, started_s: float) -> Outcome:

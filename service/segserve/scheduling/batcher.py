@@ -14,7 +14,8 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from segserve.core.errors import BackendFailed, Cancelled, DeadlineExceeded, ServiceError
-from segserve.scheduling.batch_run import ModelRun, Outcome, RunModel, run_rows
+from segserve.core.messages import Timings
+from segserve.scheduling.batch_run import ModelRun, Outcome, RunModel, followed, run_rows
 from segserve.scheduling.item import BatchResult, Entry, Item, fresh
 from segserve.scheduling.ordering import Ordering
 from segserve.scheduling.policy import BatchLimits, Take, WaitUntil, decide
@@ -210,6 +211,8 @@ class Batcher:
             rows = [entry.item.inputs for entry in live]
             batched = self._limits.max_batch_size > 0
             results = run_rows(rows, run, batched=batched)
+            if len(live) == 1:
+                results = [_followed(live[0], results[0])]
             outcomes += ((e, _in_time(e, r)) for e, r in zip(live, results, strict=True))
         return outcomes
 
@@ -217,14 +220,13 @@ class Batcher:
         """Answer the callers; on the loop again."""
         runs: dict[ModelRun, None] = {}
         for entry, outcome in outcomes:
-            if isinstance(outcome, ServiceError):
+            if isinstance(outcome, Exception):
                 entry.fail(outcome)
                 continue
             run = outcome.run
             queue_s = max(0.0, run.started_s - entry.enqueued_s)
-            entry.answer(
-                BatchResult(outcome.outputs, queue_s, run.batch_s, run.infer_s, run.batch_size)
-            )
+            timings = Timings(queue_s=queue_s, batch_s=run.batch_s, infer_s=run.infer_s)
+            entry.answer(BatchResult(outcome.outputs, timings, run.batch_size, outcome.done))
             runs[run] = None
         for run in runs:
             self._observer.batch_done(run.batch_size, run.batch_s, run.infer_s)
@@ -253,6 +255,14 @@ class Batcher:
 def _unwanted(entries: Sequence[Entry]) -> bool:
     """Whether every caller has gone or is out of time; asked on any thread."""
     return all(entry.future.done() or entry.item.deadline.passed() for entry in entries)
+
+
+def _followed(entry: Entry, outcome: Outcome) -> Outcome:
+    """Do the work that follows an item's run, unless nobody waits for it; on the slot's thread."""
+    then = entry.item.then
+    if then is None or _unwanted((entry,)):
+        return outcome
+    return followed(outcome, then)
 
 
 def _in_time(entry: Entry, outcome: Outcome) -> Outcome:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Any
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
 from segserve.core.errors import ServiceError
+from segserve.core.messages import Timings
 from segserve.core.tensor import Tensors
+
+Then = Callable[[Tensors], Any] | None
+"""Blocking work on one item's outputs."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,10 @@ class Item:
         The request's wish for a queue timeout, 0 for none.
     priority : int
         0 for the model's default level.
+    then : callable, optional
+        Blocking work on this item's outputs, which may be done on the slot's thread right after the
+        run, where that holds up nobody: when the item ran alone. Its result is in the
+        `BatchResult`, whatever it raises is this item's answer.
     """
 
     inputs: Tensors
@@ -34,6 +43,7 @@ class Item:
     deadline: Deadline = NO_DEADLINE
     queue_timeout_us: int = 0
     priority: int = 0
+    then: Then = None
 
 
 @dataclass(frozen=True)
@@ -44,17 +54,18 @@ class BatchResult:
     ----------
     outputs : Tensors
         This item's rows, without the batch axis (views of the batch's outputs).
-    queue_s, batch_s, infer_s : float
-        Waiting until a slot really began, stacking and running, in seconds.
+    timings : Timings
+        `queue_s`: waiting until a slot really began; `batch_s` and `infer_s`.
     batch_size : int
         Items in the batch.
+    done : object
+        What the item's `then` gave; None where it was not called.
     """
 
     outputs: Tensors
-    queue_s: float
-    batch_s: float
-    infer_s: float
+    timings: Timings
     batch_size: int
+    done: Any = None
 
 
 @dataclass(eq=False)
@@ -74,7 +85,7 @@ class Entry:
         if not self.future.done():
             self.future.set_result(result)
 
-    def fail(self, error: ServiceError) -> None:
+    def fail(self, error: Exception) -> None:
         """Give the error, unless there is an answer or the caller has gone."""
         if not self.future.done():
             self.future.set_exception(error)

@@ -33,7 +33,7 @@ def prepare_image(
 
 
 def finish_image(
-    family: Family, outputs: Tensors, plan: Plan, options: SegmentOptions
+    family: Family, plan: Plan, options: SegmentOptions, outputs: Tensors
 ) -> tuple[Findings, float]:
     """Turn one image's outputs into regions or a map; gives them and the seconds taken."""
     start_s = time.perf_counter()

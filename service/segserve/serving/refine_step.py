@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from segserve.core.deadline import Deadline
 from segserve.core.messages import SegmentRequest
@@ -28,46 +28,57 @@ class Finisher:
     pool : CpuPool
     queue : RefineQueue
     metrics : ModelMetrics
-    bulk : bool
-        The work goes behind that of interactive requests.
     """
 
     family: Family
     pool: CpuPool
     queue: RefineQueue
     metrics: ModelMetrics
-    bulk: bool = False
+
+    @cached_property
+    def _refines(self) -> Refines | None:
+        return self.family if isinstance(self.family, Refines) else None
+
+    def unrefined(
+        self, request: SegmentRequest, plan: Plan
+    ) -> Callable[[Tensors], tuple[Findings, float]] | None:
+        """Give the whole last step as blocking work on the outputs; None where it refines."""
+        if self._budget_s(request) is not None:
+            return None
+        return partial(finish_image, self.family, plan, request.options)
+
+    def _budget_s(self, request: SegmentRequest) -> float | None:
+        return None if self._refines is None else self._refines.refine_budget_s(request.options)
 
     async def finish(
-        self, request: SegmentRequest, outputs: Tensors, plan: Plan
+        self, request: SegmentRequest, outputs: Tensors, plan: Plan, *, bulk: bool = False
     ) -> tuple[Findings, float]:
         """Give what was found, and the seconds that took.
 
         A refinement that was wanted, but did not fit or did not end in its budget, leaves the
-        unrefined map, flagged ``refined=False``.
+        unrefined map, flagged ``refined=False``. `bulk` work goes behind interactive requests'.
 
         Raises
         ------
         DeadlineExceeded
             When the caller's deadline passed before the unrefined work began.
         """
-        family, options = self.family, request.options
-        budget_s = family.refine_budget_s(options) if isinstance(family, Refines) else None
+        family, budget_s = self._refines, self._budget_s(request)
         start_s = time.perf_counter()
-        if budget_s is not None and isinstance(family, Refines):
+        if budget_s is not None and family is not None:
             work = partial(_refine, family, request, outputs, plan)
             found = await self.queue.run(
                 work,
                 cost_bytes=BYTES_PER_PIXEL * plan.source_height_px * plan.source_width_px,
                 deadline=Deadline.after(budget_s).sooner(request.deadline),
                 metrics=self.metrics,
-                bulk=self.bulk,
+                bulk=bulk,
             )
             if found is not None:
                 return found, time.perf_counter() - start_s
-        work_unrefined = partial(finish_image, family, outputs, plan, options)
+        work_unrefined = partial(finish_image, self.family, plan, request.options, outputs)
         findings, post_s = await self.pool.run(
-            work_unrefined, priority=Priority.POST, bulk=self.bulk, deadline=request.deadline
+            work_unrefined, priority=Priority.POST, bulk=bulk, deadline=request.deadline
         )
         if budget_s is None:
             return findings, post_s

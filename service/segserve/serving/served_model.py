@@ -76,12 +76,29 @@ class ServedParts:
 _FLOAT_BYTES = 4
 
 
+@dataclass(frozen=True)
+class _Look:
+    """One image's request before anything runs: its plan, what it is counted at, who ends it."""
+
+    request: SegmentRequest
+    plan: Plan
+    cost_bytes: int
+    finisher: Finisher
+
+
 class ServedModel:
     """Runs requests of one model version through decode, batch, model and masks."""
 
     def __init__(self, parts: ServedParts) -> None:
         self.parts = parts
         self._batched = parts.config.max_batch_size > 0
+        self._on_cpu = parts.instances.device == "cpu"
+        declared = (spec for spec in parts.outputs if all(d >= 0 for d in spec.dims))
+        self._outputs_bytes = sum(prod(spec.dims) * spec.dtype.item_bytes for spec in declared)
+        self._finisher: Finisher | None = None
+        if parts.family is not None:
+            cpu = parts.cpu
+            self._finisher = Finisher(parts.family, cpu.pool, cpu.refinements, parts.metrics)
 
     def _is_bulk(self, request: InferRequest | SegmentRequest) -> bool:
         return self.parts.batcher.limits.is_bulk(request.priority)
@@ -98,10 +115,9 @@ class ServedModel:
         if family is not None and carries_images(request, family.image_input):
             names = family.parameter_names if isinstance(family, TakesParameters) else ()
             images = to_segment_requests(request, family.image_input, names)
-            plans = [self._plan(image) for image in images]
-            pairs = zip(images, plans, strict=True)
-            cost_bytes = sum(self._image_cost_bytes(image, plan) for image, plan in pairs)
-            start = partial(self._infer_images, request, images, plans)
+            looks = [self._look(image) for image in images]
+            cost_bytes = sum(look.cost_bytes for look in looks)
+            start = partial(self._infer_images, request, looks)
             return Job(cost_bytes, start, self._is_bulk(request))
         rows = check_inputs(
             request, self.parts.inputs, max_batch_size=self.parts.config.max_batch_size
@@ -118,7 +134,7 @@ class ServedModel:
         for name in names:
             column = [result.outputs[name] for result in results]
             outputs[name] = stack(column) if self._batched else column[0]
-        timings = _slowest(results)
+        timings = Timings.slowest([result.timings for result in results])
         stamps.batch_ended_now(timings)
         return InferResponse(
             model=self.parts.ref,
@@ -147,17 +163,10 @@ class ServedModel:
         return await _all(self.parts.batcher, items)
 
     async def _infer_images(
-        self,
-        request: InferRequest,
-        images: Sequence[SegmentRequest],
-        plans: Sequence[Plan],
-        stamps: Stamps,
+        self, request: InferRequest, looks: Sequence[_Look], stamps: Stamps
     ) -> InferResponse:
         mask_format = request.options.mask_format or MaskFormat.RLE
-        tasks = [
-            asyncio.ensure_future(self._segment(image, plan, stamps))
-            for image, plan in zip(images, plans, strict=True)
-        ]
+        tasks = [asyncio.ensure_future(self._segment(look, stamps)) for look in looks]
         try:
             answers = await asyncio.gather(*tasks)
         finally:
@@ -183,42 +192,38 @@ class ServedModel:
         InvalidInput
             When the image's header or the options are wrong.
         """
-        plan = self._plan(request)
-        cost_bytes = self._image_cost_bytes(request, plan)
-        return Job(cost_bytes, partial(self._segment, request, plan), self._is_bulk(request))
+        look = self._look(request)
+        return Job(look.cost_bytes, partial(self._segment, look), self._is_bulk(request))
 
-    def _image_cost_bytes(self, request: SegmentRequest, plan: Plan) -> int:
-        """Wire bytes, decoded pixels, network input, and the outputs whose shapes are declared."""
+    def _look(self, request: SegmentRequest) -> _Look:
+        """Plan an image, and count wire bytes, decoded pixels, network input and known outputs."""
+        finisher = self._last_step()
+        plan = finisher.family.plan(request.image, request.options)
         prepared = sum(prod(shape) * _FLOAT_BYTES for shape in plan.inputs_shapes.values())
-        declared = (s for s in self.parts.outputs if all(d >= 0 for d in s.dims))
-        outputs = sum(prod(spec.dims) * spec.dtype.item_bytes for spec in declared)
-        return len(image_bytes(request.image)) + plan.decoded_bytes + prepared + outputs
+        bytes_in = len(image_bytes(request.image)) + plan.decoded_bytes + prepared
+        return _Look(request, plan, bytes_in + self._outputs_bytes, finisher)
 
-    def _plan(self, request: SegmentRequest) -> Plan:
-        return self._family().plan(request.image, request.options)
-
-    def _family(self) -> Family:
-        family = self.parts.family
-        if family is None:
+    def _last_step(self) -> Finisher:
+        if self._finisher is None:
             raise Unsupported(
                 f"model {self.parts.ref.described()} takes tensors only: its config.pbtxt has no "
                 f'`family` parameter, e.g. parameters {{ key: "family" value {{ string_value: '
                 f'"semantic" }} }}'
             )
-        return family
+        return self._finisher
 
-    async def _segment(
-        self, request: SegmentRequest, plan: Plan, stamps: Stamps
-    ) -> SegmentResponse:
-        parts, family = self.parts, self._family()
-        digest, decode_s, result = await self._network(request, plan, stamps)
-        timings = replace(_slowest([result]), decode_s=decode_s)
-        stamps.batch_ended_now(timings)
-        finisher = Finisher(
-            family, parts.cpu.pool, parts.cpu.refinements, parts.metrics, self._is_bulk(request)
-        )
-        findings, post_s = await finisher.finish(request, result.outputs, plan)
-        stamps.ended_now("post", post_s)
+    async def _segment(self, look: _Look, stamps: Stamps) -> SegmentResponse:
+        parts, request, plan, finisher = self.parts, look.request, look.plan, look.finisher
+        digest, decode_s, result = await self._network(look, stamps)
+        timings = replace(result.timings, decode_s=decode_s)
+        if result.done is None:
+            stamps.batch_ended_now(timings)
+            outputs, bulk = result.outputs, self._is_bulk(request)
+            findings, post_s = await finisher.finish(request, outputs, plan, bulk=bulk)
+            stamps.ended_now("post", post_s)
+        else:
+            findings, post_s = result.done
+            stamps.batch_ended_now(timings, post_s)
         regions = findings.regions
         if regions is not None:
             regions = replace(regions, region_id=region_ids(digest, parts.digest, regions))
@@ -236,19 +241,18 @@ class ServedModel:
             batch_size=result.batch_size,
         )
 
-    async def _network(
-        self, request: SegmentRequest, plan: Plan, stamps: Stamps
-    ) -> tuple[str, float, BatchResult]:
+    async def _network(self, look: _Look, stamps: Stamps) -> tuple[str, float, BatchResult]:
         """Decode and run one image; gives its digest, the decoding's seconds, and its outputs.
 
         A function of its own, so that nothing holds the prepared rows when it has ended.
         """
-        parts, bulk = self.parts, self._is_bulk(request)
+        parts, request, plan = self.parts, look.request, look.plan
+        bulk = self._is_bulk(request)
         parts.metrics.padded(plan.padding_ratio)
-        with parts.cpu.room.enter(self._image_cost_bytes(request, plan), bulk=bulk) as place:
+        with parts.cpu.room.enter(look.cost_bytes, bulk=bulk) as place:
             async with parts.prepared.row(request.deadline, bulk=bulk):
                 rows = parts.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
-                prepare = partial(prepare_image, self._family(), request.image, plan, rows)
+                prepare = partial(prepare_image, look.finisher.family, request.image, plan, rows)
                 digest, decode_s = await parts.cpu.pool.run(
                     prepare, priority=Priority.PRE, bulk=bulk, deadline=request.deadline
                 )
@@ -259,6 +263,7 @@ class ServedModel:
                     deadline=request.deadline,
                     queue_timeout_us=request.queue_timeout_us,
                     priority=request.priority,
+                    then=look.finisher.unrefined(request, plan) if self._on_cpu else None,
                 )
                 stamps.ended_now("decode", decode_s)
                 return digest, decode_s, await parts.batcher.submit(item)
@@ -285,11 +290,3 @@ async def _all(batcher: Batcher, items: Sequence[Item]) -> Sequence[BatchResult]
     finally:
         for task in tasks:
             task.cancel()
-
-
-def _slowest(results: Sequence[BatchResult]) -> Timings:
-    return Timings(
-        queue_s=max(r.queue_s for r in results),
-        batch_s=max(r.batch_s for r in results),
-        infer_s=max(r.infer_s for r in results),
-    )
