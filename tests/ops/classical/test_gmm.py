@@ -1,6 +1,7 @@
 """Gaussian mixtures: known parameters come back, likelihood rises, a plain EM as oracle."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -53,6 +54,54 @@ def test_one_round_is_that_of_a_plain_em(noise) -> None:
     assert after.shares == pytest.approx(shares.mean(axis=0), abs=1e-4)
     assert after.means == pytest.approx(means, abs=0.02)
     assert (after.labels == logs.argmax(axis=1)).mean() > 0.999
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("count", [40, 224, 225, 1793])
+def test_a_round_at_the_borders_of_blocks(count, dims) -> None:
+    random = np.random.default_rng(dims)
+    points = random.normal(random.choice([-60, 10, 80], count), 12, (dims, count))
+    points = points.astype(np.float32)
+    before = fit(points, GmmOptions(clusters=3, iterations=1, tolerance=0))
+    after = fit(points, GmmOptions(clusters=3, iterations=2, tolerance=0))
+    logs = log_densities(points, before)
+    likelihood = np.logaddexp.reduce(logs, axis=1)
+    shares = np.exp(logs - likelihood[:, None])
+    weights = shares.sum(axis=0)
+    second = np.einsum("nk,in,jn->kij", shares, points, points) / weights[:, None, None]
+    assert after.log_likelihood[-1] == pytest.approx(likelihood.mean(), abs=1e-4)
+    assert after.shares == pytest.approx(weights / count, abs=1e-5)
+    assert after.means == pytest.approx((points @ shares).T / weights[:, None], abs=1e-3)
+    outer = after.means[:, :, None] * after.means[:, None]
+    assert after.covariances == pytest.approx(second - outer + np.eye(dims), abs=0.02)
+    assert np.array_equal(after.labels, logs.argmax(axis=1))
+
+
+@pytest.mark.parametrize("features", ["colour", "colour+position"])
+def test_scikit_learn_from_the_same_start_agrees(features) -> None:
+    mixture = pytest.importorskip("sklearn.mixture")
+    random = np.random.default_rng(5)
+    colours = np.array([(40, 50, 60), (90, 80, 70), (200, 90, 40), (120, 180, 220)])
+    y, x = np.mgrid[:90, :120]
+    image = colours[(y // 30 + x // 25) % 4] + random.normal(0, 14, (90, 120, 3))
+    points = pixel_features(np.clip(image, 0, 255).astype(np.uint8), features, 0.5)
+    rounds = 12
+    first = fit(points, GmmOptions(clusters=4, iterations=1, tolerance=0))
+    ours = fit(points, GmmOptions(clusters=4, iterations=rounds, tolerance=0))
+    theirs = mixture.GaussianMixture(
+        4,
+        max_iter=rounds - 2,
+        tol=0,
+        reg_covar=1.0,
+        weights_init=first.shares,
+        means_init=first.means,
+        precisions_init=np.linalg.inv(first.covariances),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it stopped at the last round is meant
+        theirs.fit(points.T)
+    assert ours.log_likelihood[-1] == pytest.approx(theirs.score(points.T), abs=1e-3)
+    assert (ours.labels == theirs.predict(points.T)).mean() >= 0.999
 
 
 def test_likelihood_never_falls(noise) -> None:

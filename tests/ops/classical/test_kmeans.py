@@ -7,7 +7,8 @@ import pytest
 
 from segserve.core.errors import Cancelled, InvalidInput
 from segserve.ops.classical.features import pixel_features
-from segserve.ops.classical.kmeans import KMeansOptions, cluster, kmeans
+from segserve.ops.classical.kmeans import KMeansOptions, cluster, kmeans, lloyd
+from segserve.ops.classical.segmentation import never
 
 
 def test_three_intensities_come_back(three_levels) -> None:
@@ -26,6 +27,28 @@ def test_points_have_their_nearest_centre_and_inertia_is_right(noise) -> None:
     for k in range(7):
         own = features[:, found.labels == k].mean(axis=1)
         assert own == pytest.approx(found.centres[k], abs=0.5)
+
+
+@pytest.mark.parametrize("dims", [1, 3, 5, 24])
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 255, 257, 1024])
+def test_rounds_are_those_of_a_plain_lloyd(count, dims) -> None:
+    random = np.random.default_rng(count)
+    points = random.integers(0, 256, (dims, count)).astype(np.float32)
+    centres = points[:, random.choice(count, min(count, 6), replace=False)].T
+    found = lloyd(points, np.ascontiguousarray(centres), 4, never)
+    for _ in range(4):
+        distances = ((points.T[:, None].astype(float) - centres[None]) ** 2).sum(axis=2)
+        labels = distances.argmin(axis=1)
+        centres = np.array(
+            [
+                points[:, labels == k].mean(axis=1) if (labels == k).any() else centres[k]
+                for k in range(len(centres))
+            ],
+            np.float32,
+        )
+    assert np.array_equal(found.labels, labels)
+    assert found.centres == pytest.approx(centres, rel=1e-6)
+    assert found.inertia[-1] == pytest.approx(distances.min(axis=1).sum(), rel=1e-6)
 
 
 def test_inertia_never_rises(noise) -> None:

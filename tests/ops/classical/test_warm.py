@@ -22,4 +22,5 @@ def test_only_what_is_served_is_loaded() -> None:
         "print([m for m in sys.modules if m.endswith('_kernel')])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "['segserve.ops.classical.kmeans_kernel']"
+    package = "segserve.ops.classical"
+    assert run.stdout.strip() == str([f"{package}.points_kernel", f"{package}.kmeans_kernel"])

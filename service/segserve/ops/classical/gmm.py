@@ -6,7 +6,9 @@ Learning, section 9.2.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,10 @@ from segserve.ops.classical.segmentation import (
 )
 
 _MAX_DIMS = 8
-_START_ROUNDS = 10
+_START_ROUNDS = 2
+_NOT_FITTED = np.zeros(0, np.float32)
+_NEVER = 1e30  # the cost of an empty Gaussian
+_GROUP = 32  # points that the kernel takes at a time
 
 
 @dataclass(frozen=True)
@@ -121,62 +126,117 @@ def fit(features: Floats, options: GmmOptions, *, stop: Stop = never) -> Mixture
     )
     centre = features.mean(axis=1, keepdims=True)  # keeps float32 sums of squares well scaled
     points = np.ascontiguousarray(features - centre)
-    mixture = _from_clusters(points, cluster(points, start, stop=stop), options)
+    found = cluster(points, start, stop=stop)
+    data = _Points.of(points, found.labels)
+    mixture = _from_clusters(data, found, options.floor)
     history: list[float] = []
     for _ in range(options.iterations):
         check_stop(stop)
-        mixture, likelihood = _round(points, mixture, options.floor)
+        mixture, likelihood = _round(data, mixture, options.floor)
         history.append(likelihood)
         if len(history) > 1 and history[-1] - history[-2] < options.tolerance:
             break
     means = mixture.means + centre.T
-    return Mixture(mixture.shares, means, mixture.covariances, mixture.labels, tuple(history))
+    labels = data.labels[: data.count]
+    return Mixture(mixture.shares, means, mixture.covariances, labels, tuple(history))
 
 
-def _from_clusters(points: Floats, found: Clusters, options: GmmOptions) -> Mixture:
+@dataclass(frozen=True)
+class _Points:
+    """Points as `gmm_kernel.step` takes them.
+
+    Parameters
+    ----------
+    planes : float32 [D, P]
+        Zeros after the last point, to whole groups.
+    labels : int32 [P]
+        Written in every round.
+    count : int
+        Of points.
+    """
+
+    planes: Floats
+    labels: npt.NDArray[np.int32]
+    count: int
+
+    @classmethod
+    def of(cls, points: Floats, labels: npt.NDArray[np.int32]) -> _Points:
+        """Lay points and labels out in whole groups."""
+        missing = -points.shape[1] % _GROUP
+        planes = np.pad(points, ((0, 0), (0, missing)))
+        return cls(planes, np.pad(labels, (0, missing)), points.shape[1])
+
+
+def _from_clusters(data: _Points, found: Clusters, floor: float) -> Mixture:
     count, dims = found.centres.shape
-    shares = np.bincount(found.labels, minlength=count) / points.shape[1]
-    covariances = np.empty((count, dims, dims))
-    for k in range(count):
-        own = points[:, found.labels == k] - found.centres[k][:, None]
-        covariances[k] = (own @ own.T) / max(own.shape[1], 1)
-    covariances += options.floor * np.eye(dims)
-    return Mixture(shares, found.centres.astype(np.float64), covariances, found.labels, ())
+    identity = np.broadcast_to(np.eye(dims), (count, dims, dims))
+    empty = Mixture(np.zeros(count), found.centres.astype(np.float64), identity, data.labels, ())
+    return _round(data, empty, floor, _NOT_FITTED)[0]
 
 
-def _round(points: Floats, mixture: Mixture, floor: float) -> tuple[Mixture, float]:
-    """Take one E and one M step; gives the mean log likelihood before the M step."""
+def _round(
+    data: _Points, mixture: Mixture, floor: float, model: Floats | None = None
+) -> tuple[Mixture, float]:
+    """Take one E and one M step; gives the mean log likelihood before the M step.
+
+    With an empty `model` the E step is left out, and the labels count.
+    """
     count, dims = mixture.means.shape
-    whitening = np.linalg.cholesky(np.linalg.inv(mixture.covariances))
-    log_det = np.log(np.diagonal(whitening, axis1=1, axis2=2)).sum(axis=1)
-    with np.errstate(divide="ignore"):  # an empty Gaussian's share: never the likeliest
-        offsets = np.log(mixture.shares) + log_det - 0.5 * dims * np.log(2 * np.pi)
-    offsets = np.maximum(offsets, -1e30).astype(np.float32)
-    weights = np.empty(count)
-    sums = np.empty((count, dims))
-    products = np.empty((count, dims, dims))
-    labels = np.empty(points.shape[1], np.int32)
-    likelihood = _kernel().step(
-        points,
-        mixture.means.astype(np.float32),
-        np.ascontiguousarray(whitening, dtype=np.float32),
-        offsets,
-        weights,
-        sums,
-        products,
-        labels,
+    kernel, pairs = _kernel(), (dims + 1) * (dims + 2) // 2
+    moments = np.zeros((count, -(-pairs // kernel.ROWS) * kernel.ROWS))
+    likelihood: float = kernel.step(
+        data.planes.reshape(-1),
+        data.count,
+        _for_kernel(mixture) if model is None else model,
+        count,
+        np.zeros(dims, np.int64),
+        data.labels,
+        moments.reshape(-1),
     )
-    alive = np.maximum(weights, 1e-9)
-    means = sums / alive[:, None]
-    lower = np.tril(products) / alive[:, None, None]
-    second = lower + np.swapaxes(np.tril(lower, -1), 1, 2)
-    covariances = second - means[:, :, None] * means[:, None, :] + floor * np.eye(dims)
+    weights = moments[:, 0]
+    means, covariances = _centred(moments, dims)
     kept = weights > dims  # a Gaussian that has lost its points stays as it was, with no share
     fitted = Mixture(
         weights / weights.sum(),
         np.where(kept[:, None], means, mixture.means),
-        np.where(kept[:, None, None], covariances, mixture.covariances),
-        labels,
+        np.where(kept[:, None, None], covariances + floor * np.eye(dims), mixture.covariances),
+        data.labels,
         (),
     )
-    return fitted, likelihood / points.shape[1]
+    return fitted, likelihood * math.log(2) / data.count
+
+
+@cache
+def _orders(dims: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Give where `_centred` and `_for_kernel` find what they write, element by element."""
+    square = np.zeros((dims + 1, dims + 1), np.int64)
+    rows, columns = np.tril_indices(dims + 1)
+    square[rows, columns] = square[columns, rows] = np.arange(len(rows))
+    model = [0]
+    for i in range(dims):
+        model += [1 + i, *(1 + dims + j * dims + i for j in range(i, dims))]
+    return square, np.array(model)
+
+
+def _for_kernel(mixture: Mixture) -> Floats:
+    """Write a mixture down as `gmm_kernel.step` reads it, float32 [K * (D + 1) * (D + 2) / 2]."""
+    count, dims = mixture.means.shape
+    whitening = np.linalg.cholesky(np.linalg.inv(mixture.covariances))
+    log_det = np.log(whitening.diagonal(axis1=1, axis2=2)).sum(axis=1)
+    log_share = np.log(np.maximum(mixture.shares, 1e-300))
+    offsets = log_share + log_det - 0.5 * dims * math.log(2 * math.pi)
+    whitening *= math.sqrt(0.5 / math.log(2))  # from exp(-d.d / 2) to 2**(-d.d)
+    table = np.empty((count, 1 + dims + dims * dims), np.float32)
+    table[:, 0] = np.where(mixture.shares > 0, -offsets / math.log(2), _NEVER)
+    table[:, 1 : 1 + dims] = -(mixture.means[:, None] @ whitening)[:, 0]
+    table[:, 1 + dims :] = whitening.reshape(count, -1)
+    return table[:, _orders(dims)[1]].reshape(-1)
+
+
+def _centred(
+    moments: npt.NDArray[np.float64], dims: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Turn moments about zero, in the order of `gmm_kernel.step`, into means and covariances."""
+    square = (moments / np.maximum(moments[:, :1], 1e-9))[:, _orders(dims)[0]]
+    means = square[:, 1:, 0]
+    return means, square[:, 1:, 1:] - means[:, :, None] * means[:, None, :]

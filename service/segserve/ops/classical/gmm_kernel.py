@@ -1,109 +1,191 @@
-"""Compiled loops of EM for Gaussian mixtures; arguments are trusted (`segserve.ops.classical.gmm`)."""
+"""Compiled loops of EM for Gaussian mixtures; arguments are trusted (`segserve.ops.classical.gmm`).
+
+Sums run in float32 over `SPAN` points, eight of them side by side, and in float64 from there on.
+"""
 # ruff: noqa: E501, PLR0917  the next line is one directive; kernels take scratch as arguments
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
 
+from segserve.ops.classical.points_kernel import (
+    LANES,
+    POINTS,
+    SUMS,
+    add,
+    add_rows,
+    add_sums,
+    any_above,
+    div,
+    exp2,
+    exponent,
+    fma,
+    if_less,
+    load,
+    mantissa,
+    mul,
+    no_sums,
+    shared,
+    smaller,
+    spread,
+    store,
+    store_whole,
+    sub,
+)
 from segserve.ops.kernel_cache import njit
 
-BLOCK = 512
-LOG2_E = np.float32(1.4426950408889634)
-# 2**f on [-0.5, 0.5] by Taylor's series: ln(2)**n / n!
-C1, C2, C3 = (
-    np.float32(0.6931471805599453),
-    np.float32(0.2402265069591007),
-    np.float32(0.05550410866482158),
-)
-C4, C5 = np.float32(0.009618129107628477), np.float32(0.0013333558146428443)
-LOWEST = np.float32(-87.0)
+BLOCK = 7 * POINTS
+SPAN = 8 * BLOCK
+ROWS = SUMS
+"""Moments come in multiples of as many; the last of them may be empty."""
+_NEGLIGIBLE = np.float32(1e-12)
+"""Share of a point that is taken for none."""
+_COST, _EXPONENTS, _PRODUCT = 0, POINTS, 2 * POINTS
+"""Where a tally of the likelihood holds the least costs, and the densities' sum over the largest
+as a product of mantissas and a sum of exponents (so that there is one logarithm for a span)."""
+_COLOUR, _COLOUR_AND_PLACE = (0,) * 3, (0,) * 5
+"""Dimensions whose loops are straight code, since a tuple's length is known when a kernel is
+compiled; for others an array of as many elements stands for it."""
 
 
-@njit("void(float32[::1], int32[::1], int64)")
-def _exp(values, scratch, size):
-    """Replace values from -87 to 0 by their exponentials, to about 1e-6 of each."""
-    for p in range(size):
-        t = max(values[p], LOWEST) * LOG2_E
-        whole = np.floor(t + np.float32(0.5))
-        f = t - whole
-        values[p] = np.float32(1) + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * C5))))
-        scratch[p] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-    powers = scratch.view(np.float32)
-    for p in range(size):
-        values[p] *= powers[p]
+@njit("void(float32[::1], int64, int64, int64, int64, float32[::1])")
+def _fill(planes, stride, begin, size, dims, rows):
+    """Write what moments are the sums of, after the row of ones: for plane a, x_a, x_a x_0 to x_a x_a."""
+    for g in range(0, size, POINTS):
+        row = BLOCK + g
+        for a in range(dims):
+            value = load(planes, a * stride + begin + g)
+            store(rows, row, value)
+            row += BLOCK
+            for b in range(a + 1):
+                store(rows, row, mul(value, load(planes, b * stride + begin + g)))
+                row += BLOCK
 
 
-@njit(
-    "float64(float32[:, ::1], float32[:, ::1], float32[:, :, ::1], float32[::1], float64[::1], float64[:, ::1], float64[:, :, ::1], int32[::1])"
-)
-def step(features, means, whitening, offsets, weights, sums, products, labels):
-    """Take one E step and add up what the M step needs; gives the log likelihood.
+@njit()
+def _costs(rows, model, clusters, dims, shares, labels, begin, size):
+    """Give -log2 of each Gaussian's share of the density at a point, the least one, and its label.
 
-    `whitening[k]` is lower triangular, W W^T the inverse covariance transposed so that |W^T d|^2 is
-    the squared Mahalanobis distance; `offsets[k]` all that does not depend on the point.
+    The least ones follow those of the Gaussians in `shares`.
     """
-    dims, points = features.shape
-    clusters = means.shape[0]
-    logs = np.empty((clusters, BLOCK), np.float32)
-    centred = np.empty((dims, BLOCK), np.float32)
-    line = np.empty(BLOCK, np.float32)
-    top = np.empty(BLOCK, np.float32)
-    total = np.empty(BLOCK, np.float32)
-    scratch = np.empty(BLOCK, np.int32)
-    weights[:] = 0
-    sums[:] = 0
-    products[:] = 0
+    for g in range(0, size, POINTS):
+        least = spread(np.float32(np.inf))
+        label = spread(np.float32(0))
+        at = 0
+        for k in range(clusters):
+            cost = shared(model, at)
+            at += 1
+            for i in range(len(dims)):
+                white = shared(model, at)
+                at += 1
+                for j in range(i, len(dims)):
+                    place = (j + 1) * (j + 2) // 2 * BLOCK + g
+                    white = fma(shared(model, at), load(rows, place), white)
+                    at += 1
+                cost = fma(white, white, cost)
+            store(shares, k * BLOCK + g, cost)
+            label = if_less(cost, least, spread(np.float32(k)), label)
+            least = smaller(cost, least)
+        store(shares, clusters * BLOCK + g, least)
+        store_whole(labels, begin + g, label)
+
+
+@njit("void(float32[::1], int64, int64, float32[::1], float32[::1])")
+def _normalise(shares, clusters, size, rows, tally):
+    """Turn points' costs into shares, and the least ones into what makes these add up to 1."""
+    one = spread(np.float32(1))
+    for g in range(0, size, POINTS):
+        least = load(shares, clusters * BLOCK + g)
+        whole = spread(np.float32(0))
+        for k in range(clusters):
+            power = exp2(sub(least, load(shares, k * BLOCK + g)))
+            whole = add(whole, power)
+            store(shares, k * BLOCK + g, power)
+        store(shares, clusters * BLOCK + g, div(one, whole))
+        counts = load(rows, g)
+        store(tally, _COST, fma(counts, least, load(tally, _COST)))
+        product = mul(load(tally, _PRODUCT), fma(counts, sub(whole, one), one))
+        store(tally, _EXPONENTS, add(load(tally, _EXPONENTS), exponent(product)))
+        store(tally, _PRODUCT, mantissa(product))
+
+
+@njit("void(float32[::1], int64, int32[::1], int64, int64)")
+def _given(shares, clusters, labels, begin, size):
+    """Share points out as their labels say."""
+    for g in range(0, size, POINTS):
+        for k in range(clusters):
+            store(shares, k * BLOCK + g, spread(np.float32(0)))
+        store(shares, clusters * BLOCK + g, spread(np.float32(1)))
+    for p in range(size):
+        shares[labels[begin + p] * BLOCK + p] = 1
+
+
+@njit("void(float32[::1], float32[::1], int64, int64, float32[::1])")
+def _gather(rows, shares, clusters, size, running):
+    """Add the rows of a block, weighted by the points' shares, to the Gaussians' running moments."""
+    factors = clusters * BLOCK
+    at = 0
+    chunks = running.shape[0] // (clusters * ROWS * LANES)
+    for k in range(clusters):
+        for chunk in range(chunks):
+            sums = no_sums()
+            for g in range(0, size, POINTS):
+                share = mul(load(shares, k * BLOCK + g), load(shares, factors + g))
+                if any_above(share, spread(_NEGLIGIBLE)):
+                    sums = add_rows(sums, share, rows, chunk * ROWS * BLOCK + g, BLOCK)
+            add_sums(running, at, sums)
+            at += ROWS * LANES
+
+
+@njit("float64(float32[::1], float64[::1], float32[::1])")
+def _settle(running, moments, tally):
+    """Add running sums to the moments, begin them anew, and give the log2 likelihood."""
+    for m in range(moments.shape[0]):
+        for lane in range(m * LANES, (m + 1) * LANES):
+            moments[m] += np.float64(running[lane])
+            running[lane] = 0
     likelihood = 0.0
-    for begin in range(0, points, BLOCK):
-        size = min(BLOCK, points - begin)
-        top[:] = -np.inf
-        for k in range(clusters):
-            row = logs[k]
-            row[:] = offsets[k]
-            for i in range(dims):
-                mean = means[k, i]
-                for p in range(size):
-                    centred[i, p] = features[i, begin + p] - mean
-            for i in range(dims):
-                line[:] = 0
-                for j in range(i, dims):
-                    factor = whitening[k, j, i]
-                    for p in range(size):
-                        line[p] += factor * centred[j, p]
-                for p in range(size):
-                    row[p] -= np.float32(0.5) * line[p] * line[p]
-            for p in range(size):
-                better = row[p] > top[p]
-                labels[begin + p] = np.int32(k) if better else labels[begin + p]
-                top[p] = row[p] if better else top[p]
-        total[:] = 0
-        for k in range(clusters):
-            row = logs[k]
-            for p in range(size):
-                row[p] -= top[p]
-            _exp(row, scratch, size)
-            for p in range(size):
-                total[p] += row[p]
-        for p in range(size):
-            likelihood += top[p] + np.log(total[p])
-            total[p] = np.float32(1) / total[p]
-        for k in range(clusters):
-            row = logs[k]
-            for p in range(size):
-                row[p] *= total[p]
-            weight = np.float32(0)
-            for p in range(size):
-                weight += row[p]
-            weights[k] += weight
-            for i in range(dims):
-                for p in range(size):
-                    line[p] = row[p] * features[i, begin + p]
-                part = 0.0
-                for p in range(size):
-                    part += line[p]
-                sums[k, i] += part
-                for j in range(i + 1):
-                    part = 0.0
-                    for p in range(size):
-                        part += line[p] * features[j, begin + p]
-                    products[k, i, j] += part
+    for p in range(POINTS):
+        likelihood += np.float64(tally[_EXPONENTS + p]) - np.float64(tally[_COST + p])
+        likelihood += np.log2(np.float64(tally[_PRODUCT + p]))
+        tally[_COST + p] = tally[_EXPONENTS + p] = np.float32(0)
+        tally[_PRODUCT + p] = np.float32(1)
+    return likelihood
+
+
+@njit("float64(float32[::1], int64, float32[::1], int64, int64[::1], int32[::1], float64[::1])")
+def step(planes, count, model, clusters, dims, labels, moments):
+    """Take one E step and add up what the M step needs; gives the log2 likelihood.
+
+    `dims` has as many elements as there are dimensions. `planes` are `count` points' coordinates,
+    with zeros up to a multiple of 32 points, which `labels` has room for. `model` holds for every
+    Gaussian -log2 of what does not depend on the point, then for every dimension i an offset and
+    the factors of the dimensions from i on: the squares of what they give add up to -log2 of the
+    rest. Empty: the labels are taken as they stand. `moments`, which are added to, are a multiple
+    of `ROWS` for every Gaussian: sums of 1, then those of `_fill`.
+    """
+    running = np.zeros(moments.shape[0] * LANES, np.float32)
+    tally = np.zeros(3 * POINTS, np.float32)
+    store(tally, _PRODUCT, spread(np.float32(1)))
+    rows = np.zeros(moments.shape[0] // clusters * BLOCK, np.float32)
+    shares = np.empty((clusters + 1) * BLOCK, np.float32)
+    stride = labels.shape[0]
+    likelihood = 0.0
+    for begin in range(0, stride, BLOCK):
+        size = min(BLOCK, stride - begin)
+        for p in range(BLOCK):
+            rows[p] = np.float32(begin + p < count)
+        _fill(planes, stride, begin, size, len(dims), rows)
+        if model.shape[0] == 0:
+            _given(shares, clusters, labels, begin, size)
+        else:
+            if len(dims) == len(_COLOUR):
+                _costs(rows, model, clusters, _COLOUR, shares, labels, begin, size)
+            elif len(dims) == len(_COLOUR_AND_PLACE):
+                _costs(rows, model, clusters, _COLOUR_AND_PLACE, shares, labels, begin, size)
+            else:
+                _costs(rows, model, clusters, dims, shares, labels, begin, size)
+            _normalise(shares, clusters, size, rows, tally)
+        _gather(rows, shares, clusters, size, running)
+        if (begin + BLOCK) % SPAN == 0 or begin + BLOCK >= stride:
+            likelihood += _settle(running, moments, tally)
     return likelihood

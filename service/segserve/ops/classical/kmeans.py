@@ -118,11 +118,11 @@ def cluster(features: Floats, options: KMeansOptions, *, stop: Stop = never) -> 
     best: Clusters | None = None
     for _ in range(options.starts):
         centres = _spread_out(sample, options.clusters, random)
-        found = _lloyd(sample, centres, _SAMPLE_ROUNDS, stop)
+        found = lloyd(sample, centres, _SAMPLE_ROUNDS, stop)
         if best is None or found.inertia[-1] < best.inertia[-1]:
             best = found
     centres = best.centres if best is not None else features[:, :1].T.copy()
-    return _lloyd(features, centres, options.iterations, stop)
+    return lloyd(features, centres, options.iterations, stop)
 
 
 def _spread_out(points: Floats, count: int, random: np.random.Generator) -> Floats:
@@ -139,15 +139,27 @@ def _spread_out(points: Floats, count: int, random: np.random.Generator) -> Floa
     return np.ascontiguousarray(np.stack(chosen), dtype=np.float32)
 
 
-def _lloyd(features: Floats, centres: Floats, rounds: int, stop: Stop) -> Clusters:
-    """Assign and average until nothing moves; an empty cluster keeps its centre."""
-    labels = np.empty(features.shape[1], np.int32)
-    sums = np.empty(centres.shape, np.float64)
-    counts = np.empty(len(centres), np.int64)
+def lloyd(features: Floats, centres: Floats, rounds: int, stop: Stop) -> Clusters:
+    """Assign and average until nothing moves; an empty cluster keeps its centre.
+
+    Parameters
+    ----------
+    features : float32 [D, N]
+        C-contiguous, finite.
+    centres : float32 [K, D]
+        Where to start.
+    rounds : int
+        At most.
+    """
+    labels = np.full(features.shape[1], -1, np.int32)
+    sums = np.zeros(centres.shape, np.float64)
+    counts = np.zeros(len(centres), np.int64)
     inertia: list[float] = []
     for _ in range(rounds):
         check_stop(stop)
-        inertia.append(_kernel().assign(features, centres, labels, sums, counts))
+        inertia.append(
+            _kernel().assign(features.reshape(-1), centres.reshape(-1), labels, sums, counts)
+        )
         filled = counts[:, None] > 0
         means = np.where(filled, sums / np.maximum(counts[:, None], 1), centres)
         moved = means.astype(np.float32)
