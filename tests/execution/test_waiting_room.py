@@ -17,7 +17,7 @@ def test_full_by_number_or_by_bytes_and_places_come_back():
             assert caught.value.kind is ErrorKind.OVERLOADED
             assert caught.value.retry_after_s
         assert (room.images, room.bytes_in_use) == (1, 60)
-        place.leave()
+        place.release()
         assert (room.images, room.bytes_in_use) == (0, 0)
     assert (room.images, room.bytes_in_use) == (0, 0)
 

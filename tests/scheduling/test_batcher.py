@@ -184,18 +184,3 @@ async def test_a_cancelled_caller_does_not_hold_up_the_order(shut_desk):
     await desk.settle()
     desk.model.gate.set()
     assert (await desk.value(first), await desk.value(last)) == (2.0, 6.0)
-
-
-async def test_work_that_follows_is_done_at_once_for_an_item_that_ran_alone(open_desk):
-    desk = open_desk()
-    result = await desk.submit(3.0, then=lambda outputs: outputs["y"][0] + 1)
-    assert result.done == 7.0
-    assert result.outputs == {}
-
-
-async def test_work_that_follows_is_left_to_the_caller_where_others_would_wait(open_desk):
-    desk = open_desk()
-    items = (desk.submit(float(i), then=lambda _: "done") for i in range(2))
-    results = await asyncio.gather(*items)
-    assert [r.done for r in results] == [None, None]
-    assert [r.outputs["y"][0] for r in results] == [0, 2]

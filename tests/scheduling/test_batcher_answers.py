@@ -279,34 +279,3 @@ async def test_no_input_is_kept_after_its_answer(open_desk):
     gc.collect()
     assert seen() is None
     assert isinstance(result.outputs["y"], np.ndarray)
-
-
-async def test_what_following_work_raises_is_the_answer(open_desk):
-    desk = open_desk()
-
-    def fail(_outputs):
-        raise ZeroDivisionError("a bug")
-
-    with pytest.raises(ZeroDivisionError):
-        await desk.submit(3.0, then=fail)
-    with pytest.raises(BackendFailed, match="poisoned"):
-        await desk.submit(desk.model.POISON, then=fail)
-    assert (await desk.submit(1.0)).done is None
-
-
-async def test_nothing_follows_once_the_caller_has_gone(desk_over):
-    class Slots:
-        async def run(self, work, **_told):
-            def model(inputs):
-                task.cancel()
-                return inputs
-
-            return work(model)
-
-    followed = []
-    desk = desk_over(Slots())
-    task = desk.submit(1.0, then=followed.append)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert desk.sizes == [1]
-    assert followed == []

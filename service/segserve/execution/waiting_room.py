@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
 
 from segserve.core.errors import Overloaded
-
-BULK_SHARE = 0.75
-"""The part of a bounded queue that bulk work may fill; the rest is kept for interactive work."""
+from segserve.execution.permit import BULK_SHARE, Permit
 
 _RETRY_AFTER_S = 0.1
 
@@ -28,34 +25,6 @@ class RoomLimits:
     max_bytes: int = 2 << 30
 
 
-class Place:
-    """One image's place; given back once, by `leave` or by leaving the ``with``."""
-
-    def __init__(self, room: WaitingRoom, cost_bytes: int) -> None:
-        self._room: WaitingRoom | None = room
-        self._cost_bytes = cost_bytes
-
-    def leave(self) -> None:
-        """Give the place back; a second time nothing happens."""
-        if self._room is not None:
-            self._room.images -= 1
-            self._room.bytes_in_use -= self._cost_bytes
-            self._room = None
-
-    def __enter__(self) -> Place:
-        """Give the place itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the place back, whatever happened."""
-        self.leave()
-
-
 class WaitingRoom:
     """Counts the images of all models that wait for a CPU thread, or are on it, to be decoded.
 
@@ -69,8 +38,8 @@ class WaitingRoom:
         self.images = 0
         self.bytes_in_use = 0
 
-    def enter(self, cost_bytes: int, *, bulk: bool) -> Place:
-        """Take a place.
+    def enter(self, cost_bytes: int, *, bulk: bool) -> Permit:
+        """Take a place; whoever takes it releases it.
 
         An image that is alone always has room: whether it is too large is decided at the door.
 
@@ -99,7 +68,11 @@ class WaitingRoom:
             )
         self.images += 1
         self.bytes_in_use += cost_bytes
-        return Place(self, cost_bytes)
+        return Permit(cost_bytes, self._leave)
+
+    def _leave(self, cost_bytes: int) -> None:
+        self.images -= 1
+        self.bytes_in_use -= cost_bytes
 
     @staticmethod
     def _name(*, bulk: bool) -> str:

@@ -2,40 +2,10 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from segserve.core.errors import Overloaded, TooLarge
-from segserve.execution.waiting_room import BULK_SHARE
+from segserve.execution.permit import BULK_SHARE, Permit
 
 _RETRY_AFTER_S = 0.1
-
-
-class Permit:
-    """What one request was counted at; given back once, by `release` or by leaving the ``with``."""
-
-    def __init__(self, admission: Admission, cost_bytes: int) -> None:
-        self.cost_bytes = cost_bytes
-        self._admission: Admission | None = admission
-
-    def release(self) -> None:
-        """Give the permit back; a second time nothing happens."""
-        if self._admission is not None:
-            self._admission.bytes_in_use -= self.cost_bytes
-            self._admission.requests -= 1
-            self._admission = None
-
-    def __enter__(self) -> Permit:
-        """Give the permit itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the permit back, whatever happened."""
-        self.release()
 
 
 class Admission:
@@ -87,4 +57,8 @@ class Admission:
             )
         self.bytes_in_use += cost_bytes
         self.requests += 1
-        return Permit(self, cost_bytes)
+        return Permit(cost_bytes, self._give_back)
+
+    def _give_back(self, cost_bytes: int) -> None:
+        self.bytes_in_use -= cost_bytes
+        self.requests -= 1

@@ -256,7 +256,7 @@ class ServedModel:
                 digest, decode_s = await parts.cpu.pool.run(
                     prepare, priority=Priority.PRE, bulk=bulk, deadline=request.deadline
                 )
-                place.leave()
+                place.release()
                 item = Item(
                     inputs=rows,
                     bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
