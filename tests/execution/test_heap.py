@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segserve.execution.heap import trim_heap
+from segserve.execution.heap import release_code, trim_heap
 
 
 def resident_bytes():
@@ -23,3 +23,15 @@ def test_freed_memory_is_given_back():
     assert trim_heap()
     assert before - resident_bytes() > 50_000_000
     assert pin[0] == 1
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="only Linux lists a process's mappings")
+def test_code_is_let_go_of_and_comes_back():
+    library = Path(np._core._multiarray_umath.__file__).name
+    values = np.arange(1000.0)
+    assert np.sort(values[::-1]).tolist() == values.tolist()
+    before = resident_bytes()
+    assert release_code(library) > 1_000_000
+    assert before - resident_bytes() > 500_000
+    assert np.sort(values[::-1]).tolist() == values.tolist()
+    assert release_code("no such library.so") == 0

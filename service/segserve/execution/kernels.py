@@ -16,11 +16,14 @@ import time
 from collections.abc import Iterable, Sequence
 
 from segserve.execution.cores import available_cores
+from segserve.execution.heap import release_code
 from segserve.ops.kernel_cache import CacheKind, kernel_cache, use_folder
 from segserve.ops.warm import KernelGroup, WarmedKernels, missing_groups, warm_kernels
 
 log = logging.getLogger(__name__)
 _LOOK_S = 0.05
+_COMPILER = "libllvmlite.so"
+"""LLVM, as numba loads it: loading kernels runs through 50 MB of it, running them through none."""
 
 
 class Kernels:
@@ -50,6 +53,7 @@ class Kernels:
             compiled = compile_missing(wanted, self._cores)
             warmed = warm_kernels(wanted)
             self._ready.update(wanted)
+            release_code(_COMPILER)
             seconds = time.perf_counter() - start_s
             return WarmedKernels(seconds, compiled + warmed.compiled, warmed.cache)
 
