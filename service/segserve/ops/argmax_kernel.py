@@ -10,10 +10,9 @@ over lower classes therefore count only with a margin of several float32 roundin
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from segserve.ops.bilinear_kernel import fma
 from segserve.ops.kernel_cache import njit
 
 _LOGITS = types.Array(types.float32, 3, "C", readonly=True)
@@ -24,18 +23,6 @@ _U16 = types.uint16[:, ::1]
 
 MARGIN = np.float32(1e-6)
 TINY = np.float32(1e-36)
-
-
-@intrinsic
-def _fma(typingctx, a, b, c):  # noqa: ARG001  the signature numba calls
-    """Give a * b + c with one rounding, in float32: torch's CPU kernels are compiled so."""
-
-    def generate(context, builder, signature, args):  # noqa: ARG001  likewise
-        single = ir.FloatType()
-        kind = ir.FunctionType(single, [single, single, single])
-        return builder.call(builder.module.declare_intrinsic("llvm.fma", [single], kind), args)
-
-    return types.float32(types.float32, types.float32, types.float32), generate
 
 
 @njit()
@@ -183,8 +170,8 @@ def _edges(values, picked, n, weights, begin, end, tops, bottoms):
         for x in range(end - begin):
             right = weights[begin + x]
             left = np.float32(1) - right
-            tops[i, x] = _fma(v0, left, v1 * right)
-            bottoms[i, x] = _fma(v2, left, v3 * right)
+            tops[i, x] = fma(v0, left, v1 * right)
+            bottoms[i, x] = fma(v2, left, v3 * right)
     return odd
 
 
@@ -201,12 +188,12 @@ def _line(tops, bottoms, picked, n, down, best, winner, columns):
     """
     up = np.float32(1) - down
     for x in range(columns):
-        best[x] = _fma(tops[0, x], up, bottoms[0, x] * down)
+        best[x] = fma(tops[0, x], up, bottoms[0, x] * down)
         winner[x] = picked[0]
     for i in range(1, n):
         candidate = np.int32(picked[i])
         for x in range(columns):
-            value = _fma(tops[i, x], up, bottoms[i, x] * down)
+            value = fma(tops[i, x], up, bottoms[i, x] * down)
             wins = value > best[x]
             winner[x] = candidate if wins else winner[x]
             best[x] = value if wins else best[x]
@@ -217,10 +204,10 @@ def _line_nan(tops, bottoms, picked, n, down, best, winner, columns):
     """Do as `_line` does, NaN being larger than anything."""
     up = np.float32(1) - down
     for x in range(columns):
-        best[x] = _fma(tops[0, x], up, bottoms[0, x] * down)
+        best[x] = fma(tops[0, x], up, bottoms[0, x] * down)
         winner[x] = picked[0]
         for i in range(1, n):
-            value = _fma(tops[i, x], up, bottoms[i, x] * down)
+            value = fma(tops[i, x], up, bottoms[i, x] * down)
             if value > best[x] or (np.isnan(value) and not np.isnan(best[x])):
                 winner[x] = picked[i]
                 best[x] = value

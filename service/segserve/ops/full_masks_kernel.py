@@ -9,10 +9,9 @@ order of sums where that is too close to the threshold.
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from segserve.ops.bilinear_kernel import interpolated, largest_magnitude
 from segserve.ops.kernel_cache import njit
 
 _MASKS = types.Array(types.float32, 3, "C", readonly=True)
@@ -22,39 +21,10 @@ _FLOATS = types.Array(types.float32, 1, "C", readonly=True)
 _FLOATS2 = types.Array(types.float32, 2, "C", readonly=True)
 _AXIS = types.Tuple((_INTS2, _FLOATS2, _INTS, _FLOATS2))
 
-ONE = np.float32(1)
-ONE_BITS = np.int32(0x3F800000)
-INFINITE_BITS = np.int32(0x7F800000)
-MAGNITUDE_BITS = np.int32(0x7FFFFFFF)
 OUT = np.uint8(1)
 IN = np.uint8(2)
 ANY = np.uint8(3)
 RELATIVE_MARGIN = np.float32(1e-5)
-
-
-@intrinsic
-def _fma(typingctx, a, b, c):  # noqa: ARG001  the signature numba calls
-    """Give a * b + c with one rounding, in float32: torch's CPU kernels are compiled so."""
-
-    def generate(context, builder, signature, args):  # noqa: ARG001  likewise
-        single = ir.FloatType()
-        kind = ir.FunctionType(single, [single, single, single])
-        return builder.call(builder.module.declare_intrinsic("llvm.fma", [single], kind), args)
-
-    return types.float32(types.float32, types.float32, types.float32), generate
-
-
-@njit()
-def _value(order, a, b, c, d, right, down):
-    """Interpolate between upper left, upper right, lower left, lower right, as torch sums."""
-    left = ONE - right
-    up = ONE - down
-    if order == 0:
-        return _fma(_fma(a, left, b * right), up, _fma(c, left, d * right) * down)
-    if order == 2:
-        lower = _fma(d, down * right, c * (down * left))
-        return _fma(a, up * left, _fma(b, up * right, lower))
-    return _fma(d, down * right, _fma(c, down * left, _fma(a, up * left, b * (up * right))))
 
 
 @njit()
@@ -82,30 +52,11 @@ def _exact(mask, samples_y, weights_y, samples_x, weights_x, y, x, orders):
     upper = weights_y[y, 0]
     lower = weights_y[y, 1]
     first, second = orders
-    a = _value(first, mask[y0, x0], mask[y0, x1], mask[y1, x0], mask[y1, x1], near, upper)
-    b = _value(first, mask[y0, x2], mask[y0, x3], mask[y1, x2], mask[y1, x3], far, upper)
-    c = _value(first, mask[y2, x0], mask[y2, x1], mask[y3, x0], mask[y3, x1], near, lower)
-    d = _value(first, mask[y2, x2], mask[y2, x3], mask[y3, x2], mask[y3, x3], far, lower)
-    return _value(second, a, b, c, d, weights_x[x, 2], weights_y[y, 2])
-
-
-@njit()
-def _largest(mask):
-    """Give the largest magnitude, at least 1; NaN when any sample is not finite.
-
-    Compared as integers, which order magnitudes as floats do, and are compared many at a time.
-    """
-    bits = mask.view(np.int32)
-    top = np.empty(1, dtype=np.int32)
-    top[0] = ONE_BITS
-    for j in range(bits.shape[0]):
-        largest = ONE_BITS
-        for i in range(bits.shape[1]):
-            largest = max(largest, bits[j, i] & MAGNITUDE_BITS)
-        top[0] = max(top[0], largest)
-    if top[0] >= INFINITE_BITS:
-        return np.float32(np.nan)
-    return top.view(np.float32)[0]
+    a = interpolated(first, mask[y0, x0], mask[y0, x1], mask[y1, x0], mask[y1, x1], near, upper)
+    b = interpolated(first, mask[y0, x2], mask[y0, x3], mask[y1, x2], mask[y1, x3], far, upper)
+    c = interpolated(first, mask[y2, x0], mask[y2, x1], mask[y3, x0], mask[y3, x1], near, lower)
+    d = interpolated(first, mask[y2, x2], mask[y2, x3], mask[y3, x2], mask[y3, x3], far, lower)
+    return interpolated(second, a, b, c, d, weights_x[x, 2], weights_y[y, 2])
 
 
 @njit()
@@ -238,7 +189,7 @@ def trace_twice(masks, axis_y, axis_x, threshold, lanes):
     for plane in range(planes):
         mask = masks[plane]
         base = n
-        margin = _largest(mask) * RELATIVE_MARGIN
+        margin = largest_magnitude(mask) * RELATIVE_MARGIN
         low = threshold - margin
         high = threshold + margin
         top, bottom, left, right = _code(mask, low, high, codes)

@@ -10,6 +10,7 @@ every pixel of its window between which samples it lies.
 import numpy as np
 from numba import types
 
+from segserve.ops.bilinear_kernel import largest_magnitude
 from segserve.ops.kernel_cache import njit
 
 _MASKS = types.Array(types.float32, 3, "C", readonly=True)
@@ -30,32 +31,10 @@ GENERIC = 0
 GRID = 1
 SINGLE = 3
 ONE = np.float32(1)
-ONE_BITS = np.int32(0x3F800000)
-INFINITE_BITS = np.int32(0x7F800000)
-MAGNITUDE_BITS = np.int32(0x7FFFFFFF)
 HALF = np.float32(0.5)
 TWO = np.float32(2)
 RELATIVE_MARGIN = np.float32(1e-5)
 SMALL_SIDES_PX = 128
-
-
-@njit()
-def _largest(mask):
-    """Give the largest magnitude, at least 1; NaN when any sample is not finite.
-
-    Compared as integers, which order magnitudes as floats do, and are compared many at a time.
-    """
-    bits = mask.view(np.int32)
-    top = np.empty(1, dtype=np.int32)
-    top[0] = ONE_BITS
-    for j in range(bits.shape[0]):
-        largest = ONE_BITS
-        for i in range(bits.shape[1]):
-            largest = max(largest, bits[j, i] & MAGNITUDE_BITS)
-        top[0] = max(top[0], largest)
-    if top[0] >= INFINITE_BITS:
-        return np.float32(np.nan)
-    return top.view(np.float32)[0]
 
 
 @njit()
@@ -149,7 +128,7 @@ def prepare_grid(masks, boxes, height, width, threshold):
             shapes[n, 5] = np.int64(max(min(np.ceil(x2) + 1.0, np.float64(width)), 0.0))
     values, codes, lows, weights = _room(shapes, planes, samples)
     for n in range(planes):
-        margin = _largest(masks[n]) * RELATIVE_MARGIN
+        margin = largest_magnitude(masks[n]) * RELATIVE_MARGIN
         low = threshold - margin
         high = threshold + margin
         zero = np.uint8(low > 0) | (np.uint8(high < 0) << 1)
@@ -206,7 +185,7 @@ def prepare_expanded(masks, boxes, height, width, threshold):
         shapes[n, 5] = min(x2 + 1, width)
     values, codes, lows, weights = _room(shapes, planes, samples)
     for n in range(planes):
-        margin = _largest(masks[n]) * RELATIVE_MARGIN
+        margin = largest_magnitude(masks[n]) * RELATIVE_MARGIN
         low = threshold - margin
         high = threshold + margin
         zero = np.uint8(low > 0) | (np.uint8(high < 0) << 1)

@@ -3,10 +3,9 @@
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from segserve.ops.bilinear_kernel import fma
 from segserve.ops.kernel_cache import njit
 
 _PIXELS = types.Array(types.uint8, 3, "C", readonly=True)
@@ -14,18 +13,6 @@ _OUT = types.float32[:, :, ::1]
 _TABLE = types.float32[:, ::1]
 _LONGS = types.int64[::1]
 _FLOATS = types.float32[::1]
-
-
-@intrinsic
-def _fma(typingctx, a, b, c):  # noqa: ARG001  the signature numba calls
-    """Give a * b + c rounded once, as torch's compiled code does it."""
-
-    def build(context, builder, signature, args):  # noqa: ARG001  the signature numba calls
-        single = ir.FloatType()
-        kind = ir.FunctionType(single, [single] * 3)
-        return builder.call(builder.module.declare_intrinsic("llvm.fma", [single], kind), args)
-
-    return types.float32(types.float32, types.float32, types.float32), build
 
 
 @njit()
@@ -39,7 +26,7 @@ def _across(pixels, y, low, high, weight, values, channel, line):
         left = np.float32(1) - right
         a = values[pixels[row, west, channel]]
         b = values[pixels[row, east, channel]]
-        line[x] = _fma(a, left, np.float32(b * right))
+        line[x] = fma(a, left, np.float32(b * right))
 
 
 @njit()
@@ -94,4 +81,4 @@ def resize(pixels, low_y, high_y, down, low_x, high_x, right, table, order, out)
             top = upper[plane]
             bottom = lower[plane]
             for x in range(width):
-                target[x] = _fma(top[x], above, np.float32(bottom[x] * below))
+                target[x] = fma(top[x], above, np.float32(bottom[x] * below))

@@ -9,10 +9,9 @@ torch uses. Arguments are trusted (see `segserve.ops.tracing`).
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from segserve.ops.bilinear_kernel import ONE, interpolated
 from segserve.ops.kernel_cache import njit
 
 _FLOATS = types.Array(types.float32, 1, "C", readonly=True)
@@ -20,37 +19,9 @@ _BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 _INTS = types.Array(types.int32, 1, "C", readonly=True)
 _LONGS2 = types.Array(types.int64, 2, "C", readonly=True)
 
-ONE = np.float32(1)
 LONGEST = np.float32(1 << 20)
 OUT = np.uint8(1)
 IN = np.uint8(2)
-
-
-@intrinsic
-def _fma(typingctx, a, b, c):  # noqa: ARG001  the signature numba calls
-    """Give a * b + c with one rounding, in float32: torch's CPU kernels are compiled so."""
-
-    def generate(context, builder, signature, args):  # noqa: ARG001  likewise
-        single = ir.FloatType()
-        kind = ir.FunctionType(single, [single, single, single])
-        return builder.call(builder.module.declare_intrinsic("llvm.fma", [single], kind), args)
-
-    return types.float32(types.float32, types.float32, types.float32), generate
-
-
-@njit()
-def _value(order, a, b, c, d, right, down):
-    """Interpolate between upper left, upper right, lower left, lower right, as torch sums."""
-    left = ONE - right
-    up = ONE - down
-    if order == 0:
-        return _fma(_fma(a, left, b * right), up, _fma(c, left, d * right) * down)
-    if order == 1:
-        return _fma(d, down * right, _fma(c, down * left, _fma(b, up * right, a * (up * left))))
-    if order == 2:
-        lower = _fma(d, down * right, c * (down * left))
-        return _fma(a, up * left, _fma(b, up * right, lower))
-    return _fma(d, down * right, _fma(c, down * left, _fma(a, up * left, b * (up * right))))
 
 
 @njit()
@@ -265,7 +236,7 @@ def trace_planes(values, codes, shapes, margins, lows, weights, threshold, stric
                         n = _toggle(edges, base, n, top + begin)
                         inside = falls
                     for k in range(p, q):
-                        value = _value(order, a, b, c, d, right, downs[k])
+                        value = interpolated(order, a, b, c, d, right, downs[k])
                         is_set = value > threshold if strict else value >= threshold
                         if is_set != inside:
                             n = _toggle(edges, base, n, top + k)
