@@ -68,14 +68,14 @@ def test_images_parameters_and_tensors(server, image):
 
 
 def test_prompts_and_proposals(serve, repo_root, image):
-    names = ("graph_cut", "snake", "random_walker", "selective_search")
+    names = ("graph_cut", "snake", "chan_vese", "random_walker", "selective_search")
     flags = [f"--load-model={name}" for name in names]
     root = Path(repo_root) / "model_repository"
     server = serve("--model-repository", root, "--model-control-mode", "explicit", *flags)
     server.wait_event("ready", timeout_s=110)
     box = SegmentOptions(prompts=(Prompt(box=(15, 5, 65, 55)),))
     clicks = SegmentOptions(prompts=(Prompt(points=(Point(40, 30), Point(3, 3, inside=False))),))
-    asked = {"graph_cut": box, "snake": box, "random_walker": clicks}
+    asked = {"graph_cut": box, "snake": box, "chan_vese": box, "random_walker": clicks}
     with Client(server.grpc, timeout_s=60) as client:
         for name, options in asked.items():
             areas = {s.label_id: s.area for s in client.segment(image, name, options).segments}

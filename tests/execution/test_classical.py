@@ -22,6 +22,7 @@ SEGMENTERS = (
     "slic",
     "felzenszwalb",
     "random_walker",
+    "chan_vese",
     "snake",
     "selective_search",
 )

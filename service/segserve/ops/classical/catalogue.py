@@ -8,6 +8,7 @@ from typing import Any
 
 from segserve.core.errors import InvalidInput, LoadFailed
 from segserve.core.tensor import Array
+from segserve.ops.classical.chan_vese import ChanVeseOptions, chan_vese
 from segserve.ops.classical.felzenszwalb import FelzenszwalbOptions, felzenszwalb
 from segserve.ops.classical.gmm import GmmOptions, gmm
 from segserve.ops.classical.graph_cut import GraphCutOptions, graph_cut
@@ -98,6 +99,10 @@ def _walk(image: Array, options: Any, prompts: Prompts, stop: Stop) -> Segmentat
     return Segmentation(random_walker(image, options, prompts, stop=stop))
 
 
+def _part(image: Array, options: Any, prompts: Prompts, stop: Stop) -> Segmentation:
+    return Segmentation(chan_vese(image, options, prompts, stop=stop))
+
+
 def _draw(image: Array, options: Any, prompts: Prompts, stop: Stop) -> Segmentation:
     return snake(image, options, prompts, stop=stop)
 
@@ -127,6 +132,7 @@ SEGMENTERS: Mapping[str, Segmenter] = {
         Segmenter("slic", SlicOptions, _plain(slic)),
         Segmenter("felzenszwalb", FelzenszwalbOptions, _plain(felzenszwalb)),
         Segmenter("random_walker", RandomWalkerOptions, _walk, prompts=("seeds",)),
+        Segmenter("chan_vese", ChanVeseOptions, _part, prompts=("box",)),
         Segmenter(
             "snake", SnakeOptions, _draw, prompts=("box", "contour"), outputs=("labels", "contour")
         ),
