@@ -89,3 +89,17 @@ def test_a_kind_of_tomorrow_falls_back_to_the_status():
     trailers = (("segserve-error-kind", "melted"),)
     failure = Failure(grpc.StatusCode.NOT_FOUND, "", trailers)
     assert from_rpc(failure).kind is ErrorKind.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "flag"),
+    [
+        ("SERVER: Received message larger than max (9 vs. 8)", "TOO_LARGE", "--max-request-bytes"),
+        ("Concurrent RPC limit exceeded!", "OVERLOADED", "--max-concurrent-rpcs"),
+    ],
+)
+def test_limits_that_grpc_itself_enforces(words, kind, flag):
+    error = from_rpc(Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, words))
+    assert error.kind is ErrorKind[kind]
+    assert error.message.startswith(words)
+    assert flag in error.message

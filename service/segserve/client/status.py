@@ -48,7 +48,24 @@ def from_rpc(failure: Failure) -> SegserveError:
     code = failure.code()
     kind = _named_kind(trailers) or _kind_of(code, retry_after_s)
     message = failure.details() or (code.name.lower() if code else "the call failed")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        kind, message = _limit_of_grpc(kind, message)
     return SegserveError(kind, message, retry_after_s=retry_after_s)
+
+
+def _limit_of_grpc(kind: ErrorKind, message: str) -> tuple[ErrorKind, str]:
+    """Say what to do about the two limits that gRPC itself enforces: it has words for them alone.
+
+    Both are met before a server's handler, or a client's, sees the message
+    (``chttp2_transport.cc``, ``message_size_filter.cc``, ``_server.py`` of grpc).
+    """
+    if "larger than max" in message:
+        fix = "send less, or raise the server's --max-request-bytes"
+        return ErrorKind.TOO_LARGE, f"{message}: {fix}"
+    if "Concurrent RPC limit" in message:
+        fix = "try again later, or raise the server's --max-concurrent-rpcs"
+        return ErrorKind.OVERLOADED, f"{message}: {fix}"
+    return kind, message
 
 
 def _named_kind(trailers: Iterable[tuple[str, str | bytes]]) -> ErrorKind | None:
