@@ -1,4 +1,4 @@
-"""Clustering of a photograph's pixels against OpenCV and scikit-learn."""
+"""Clustering and parting a photograph, against OpenCV, scikit-learn and scikit-image."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ import numpy.typing as npt
 
 from loadtests.kernels import libraries, scenes
 from loadtests.kernels.case import KernelCase
+from segserve.ops.classical.chan_vese import ChanVeseOptions, evolve
+from segserve.ops.classical.features import intensity
 from segserve.ops.classical.gmm import GmmOptions, Mixture, fit
 from segserve.ops.classical.kmeans import Clusters, KMeansOptions, cluster
 
 HEIGHT, WIDTH = 375, 500
 CLUSTERS, ROUNDS = 8, 10
 GAUSSIANS, EM_ROUNDS = 5, 20
+CONTOUR_ROUNDS = 34
+"""Even, because scikit-image takes its smoothing operators in turns from one call to the next."""
 
 Floats = npt.NDArray[np.float32]
 
 
 def cases() -> Sequence[KernelCase]:
-    """Give k-means and Gaussian mixtures on colours."""
-    pixels = scenes.photograph(HEIGHT, WIDTH).reshape(-1, 3).astype(np.float32)
-    return [_kmeans(pixels), _gmm(pixels)]
+    """Give k-means and Gaussian mixtures on colours, and morphological Chan-Vese on grey levels."""
+    image = scenes.photograph(HEIGHT, WIDTH)
+    pixels = image.reshape(-1, 3).astype(np.float32)
+    grey = np.rint(intensity(image)).astype(np.uint8)
+    return [_kmeans(pixels), _gmm(pixels), _chan_vese(grey)]
 
 
 def _inertia(pixels: Floats, centres: npt.NDArray[Any]) -> float:
@@ -75,3 +81,20 @@ def _gmm(pixels: Floats) -> KernelCase:
     name = f"mixture of {GAUSSIANS} on {WIDTH}x{HEIGHT} colours, {EM_ROUNDS} rounds, scikit-learn"
     ours = partial(fit, columns, options)
     return KernelCase(name, 80, None if skipped else baseline, ours, agreement, skipped)
+
+
+def _chan_vese(grey: npt.NDArray[np.uint8]) -> KernelCase:
+    (skimage,), skipped = libraries.needs("skimage.segmentation")
+    levels = grey.astype(np.float64)
+    y, x = np.mgrid[:HEIGHT, :WIDTH] // 5
+    begin = (y + x) % 2 == 1
+
+    def baseline() -> Any:
+        return skimage.morphological_chan_vese(levels, CONTOUR_ROUNDS, begin)
+
+    def agreement(theirs: Any, mine: npt.NDArray[np.bool_]) -> str:
+        return f"{np.count_nonzero((theirs > 0) != mine)} of {mine.size} pixels differ"
+
+    name = f"Chan-Vese of {WIDTH}x{HEIGHT}, {CONTOUR_ROUNDS} rounds, against scikit-image"
+    ours = partial(evolve, grey, begin, ChanVeseOptions(iterations=CONTOUR_ROUNDS))
+    return KernelCase(name, 25, None if skipped else baseline, ours, agreement, skipped)
