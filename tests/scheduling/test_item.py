@@ -7,7 +7,7 @@ from segserve.core.errors import BackendFailed, NotReady
 from segserve.core.messages import Timings
 from segserve.scheduling.item import BatchResult, Entry, Item, fresh
 
-RESULT = BatchResult({}, Timings(), 1)
+RESULT = BatchResult({}, Timings(), 1, 0)
 
 
 def entry():

@@ -31,12 +31,15 @@ class ModelRun:
         Stacking and running, in seconds.
     batch_size : int
         Rows in the run.
+    row_bytes : int
+        What one row's outputs take.
     """
 
     started_s: float
     batch_s: float
     infer_s: float
     batch_size: int
+    row_bytes: int
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ def _run_together(
     outputs = run(inputs)
     infer_s = time.monotonic() - stacked_s
     split = _split(outputs, len(rows)) if batched else [outputs]
-    done = ModelRun(started_s, stacked_s - start_s, infer_s, len(rows))
+    row_bytes = sum(array.nbytes for array in outputs.values()) // len(rows)
+    done = ModelRun(started_s, stacked_s - start_s, infer_s, len(rows), row_bytes)
     by_index = dict(zip(order, split, strict=True))
     return [RowResult(by_index[index], done) for index in range(len(rows))]
 

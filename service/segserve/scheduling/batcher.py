@@ -226,7 +226,8 @@ class Batcher:
             run = outcome.run
             queue_s = max(0.0, run.started_s - entry.enqueued_s)
             timings = Timings(queue_s=queue_s, batch_s=run.batch_s, infer_s=run.infer_s)
-            entry.answer(BatchResult(outcome.outputs, timings, run.batch_size, outcome.done))
+            size, row_bytes = run.batch_size, run.row_bytes
+            entry.answer(BatchResult(outcome.outputs, timings, size, row_bytes, outcome.done))
             runs[run] = None
         for run in runs:
             self._observer.batch_done(run.batch_size, run.batch_s, run.infer_s)

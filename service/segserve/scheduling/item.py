@@ -58,6 +58,8 @@ class BatchResult:
         `queue_s`: waiting until a slot really began; `batch_s` and `infer_s`.
     batch_size : int
         Items in the batch.
+    outputs_bytes : int
+        What this item's outputs took, also where `then` has let go of them.
     done : object
         What the item's `then` gave; None where it was not called.
     """
@@ -65,6 +67,7 @@ class BatchResult:
     outputs: Tensors
     timings: Timings
     batch_size: int
+    outputs_bytes: int
     done: Any = None
 
 

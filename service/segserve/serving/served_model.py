@@ -33,6 +33,7 @@ from segserve.serving.cpu_side import CpuSide
 from segserve.serving.image_steps import image_bytes, prepare_image
 from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
 from segserve.serving.job import Job
+from segserve.serving.outputs_size import OutputsSize
 from segserve.serving.refine_step import Finisher
 from segserve.serving.region_ids import region_ids
 from segserve.serving.request_checks import check_inputs, check_outputs
@@ -82,6 +83,7 @@ class _Look:
 
     request: SegmentRequest
     plan: Plan
+    prepared_bytes: int
     cost_bytes: int
     finisher: Finisher
 
@@ -93,8 +95,7 @@ class ServedModel:
         self.parts = parts
         self._batched = parts.config.max_batch_size > 0
         self._on_cpu = parts.instances.device == "cpu"
-        declared = (spec for spec in parts.outputs if all(d >= 0 for d in spec.dims))
-        self._outputs_bytes = sum(prod(spec.dims) * spec.dtype.item_bytes for spec in declared)
+        self._outputs = OutputsSize(parts.outputs)
         self._finisher: Finisher | None = None
         if parts.family is not None:
             cpu = parts.cpu
@@ -196,12 +197,13 @@ class ServedModel:
         return Job(look.cost_bytes, partial(self._segment, look), self._is_bulk(request))
 
     def _look(self, request: SegmentRequest) -> _Look:
-        """Plan an image, and count wire bytes, decoded pixels, network input and known outputs."""
+        """Plan an image, and count wire bytes, decoded pixels, network input and outputs."""
         finisher = self._last_step()
         plan = finisher.family.plan(request.image, request.options)
         prepared = sum(prod(shape) * _FLOAT_BYTES for shape in plan.inputs_shapes.values())
         bytes_in = len(image_bytes(request.image)) + plan.decoded_bytes + prepared
-        return _Look(request, plan, bytes_in + self._outputs_bytes, finisher)
+        cost_bytes = bytes_in + self._outputs.expected_bytes(prepared)
+        return _Look(request, plan, prepared, cost_bytes, finisher)
 
     def _last_step(self) -> Finisher:
         if self._finisher is None:
@@ -215,6 +217,7 @@ class ServedModel:
     async def _segment(self, look: _Look, stamps: Stamps) -> SegmentResponse:
         parts, request, plan, finisher = self.parts, look.request, look.plan, look.finisher
         digest, decode_s, result = await self._network(look, stamps)
+        self._outputs.seen(look.prepared_bytes, result.outputs_bytes)
         timings = replace(result.timings, decode_s=decode_s)
         if result.done is None:
             stamps.batch_ended_now(timings)
