@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from segserve.core.errors import Cancelled
-from segserve.ops.crf.field import Message, aligned, ask, groups_of, infer, padded
+from segserve.ops.crf.field import EXACT, LAZY, Message, aligned, ask, groups_of, infer, padded
+from segserve.ops.crf.field_kernel import ROWS_OF_A_BLOCK
 from segserve.ops.crf.lattice import bilateral_lattice, gaussian_lattice
 
 
@@ -27,8 +28,8 @@ def softmax(logits):
 
 
 @pytest.mark.parametrize("labels", [1, 3, 8, 20, 40])
-@pytest.mark.parametrize("lazy", [False, True])
-def test_the_same_as_numpy(labels, lazy):
+@pytest.mark.parametrize(("tolerance", "apart"), [(EXACT, 1e-4), (LAZY, 5e-3)])
+def test_the_same_as_numpy(labels, tolerance, apart):
     rng = np.random.default_rng(labels)
     image = rng.integers(0, 256, (14, 17, 3)).astype(np.uint8)
     near, close = bilateral_lattice(image, 20.0, 60.0), gaussian_lattice(14, 17, 3.0)
@@ -42,9 +43,9 @@ def test_the_same_as_numpy(labels, lazy):
     rows[:] = -1e30
     rows.reshape(len(unary), -1)[:, :labels] = unary
     messages = [Message(at, weight) for at, weight in zip((near, close), weights, strict=True)]
-    beliefs = infer(rows, *messages, 4, lazy=lazy, stop=None).reshape(len(unary), -1)
-    np.testing.assert_allclose(beliefs[:, :labels], q, atol=5e-3 if lazy else 1e-4)
-    assert (beliefs[:, labels:] < 1e-6).all()
+    beliefs = infer(rows, *messages, 4, tolerance=tolerance, stop=None).reshape(len(unary), -1)
+    np.testing.assert_allclose(beliefs[:, :labels], q, atol=apart)
+    assert (beliefs[:, labels:] == 0).all()
 
 
 @pytest.mark.parametrize(("labels", "floats"), [(1, 8), (8, 8), (9, 16), (150, 152)])
@@ -52,9 +53,37 @@ def test_rows_are_multiples_of_eight(labels, floats):
     assert padded(labels) == floats
 
 
-def test_up_to_32_labels_are_straight_code():
-    assert groups_of(32) == (0, 0, 0, 0)
-    np.testing.assert_array_equal(groups_of(40), np.zeros(5))
+def test_up_to_24_labels_are_straight_code():
+    assert groups_of(24) == (0, 0, 0)
+    np.testing.assert_array_equal(groups_of(32), np.zeros(4))
+    np.testing.assert_array_equal(groups_of(16, straight=1), np.zeros(2))
+
+
+@pytest.mark.parametrize("labels", [5, 20])
+@pytest.mark.parametrize("form", ["vector", "matrix"])
+@pytest.mark.parametrize("axes", [3, 6])
+def test_a_sweep_over_many_blocks_blurs_as_axis_after_axis(labels, form, axes):
+    rng = np.random.default_rng(axes)
+    image = rng.integers(0, 256, (50, 60, 3)).astype(np.uint8)
+    lattice = gaussian_lattice(50, 60, 1.0) if axes == 3 else bilateral_lattice(image, 9.0, 30.0)
+    assert lattice.rows > 10 * ROWS_OF_A_BLOCK
+    weights = rng.normal(0, 1, (labels, labels) if form == "matrix" else labels)
+    message = Message(lattice, weights.astype(np.float32))
+    wanted = np.zeros((lattice.rows, labels))
+    for _ in range(2):
+        splatted = rng.normal(0, 1, (lattice.rows, labels)) * (np.arange(lattice.rows) > 0)[:, None]
+        assert not message.splatted.any()
+        message.splatted.reshape(lattice.rows, -1)[:, :labels] = splatted
+        message.send()
+        for pair in lattice.pairs:
+            splatted = splatted + 0.5 * splatted[pair].sum(axis=1)
+            splatted[0] = 0
+        change = lattice.gain * (splatted @ weights.T if form == "matrix" else splatted * weights)
+        wanted += change
+    values = message.values.reshape(lattice.rows, -1)
+    np.testing.assert_allclose(values[:, :labels], wanted, atol=1e-4)
+    assert not values[:, labels:].any()
+    assert (message.moved >= np.abs(change).max(axis=1)[lattice.corners].max(axis=1) - 1e-4).all()
 
 
 def test_arrays_begin_at_a_cache_line():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from segserve.ops.crf.field import Message, aligned, infer
+from segserve.ops.crf.field import EXACT, Message, aligned, infer
 from segserve.ops.crf.half import STEP_PX, enlarge, every_second
 from segserve.ops.crf.lattice import bilateral_lattice, gaussian_lattice
 
@@ -18,7 +18,7 @@ def half_field(image, logits, weight):
     some = np.ascontiguousarray(logits.reshape(height, columns, 8)[::2, ::2])
     fewer = aligned(some.size)
     fewer[:] = some.ravel()
-    beliefs = infer(fewer, *messages, 5, lazy=False, stop=None)
+    beliefs = infer(fewer, *messages, 5, tolerance=EXACT, stop=None)
     return messages, beliefs
 
 

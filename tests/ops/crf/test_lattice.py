@@ -71,6 +71,15 @@ def check_neighbours(lattice, seen):
             assert list(lattice.pairs[axis, row]) == [first, second]
 
 
+def test_neighbours_lie_no_farther_apart_than_it_says():
+    image = np.random.default_rng(2).integers(0, 256, (20, 22, 3)).astype(np.uint8)
+    for lattice in (bilateral_lattice(image, 20, 20), gaussian_lattice(20, 22, 2.0)):
+        apart = np.abs(lattice.pairs - np.arange(lattice.rows)[:, None])
+        farthest = np.where(lattice.pairs == 0, 0, apart).max(axis=(1, 2))
+        np.testing.assert_array_equal(lattice.reach, farthest)
+        assert farthest.max() > 0
+
+
 def test_the_norm_is_that_of_filtered_ones():
     image = np.random.default_rng(2).integers(0, 256, (8, 8, 3)).astype(np.uint8)
     lattice = bilateral_lattice(image, 20, 20)

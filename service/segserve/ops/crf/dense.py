@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.core.errors import InvalidInput
-from segserve.ops.crf.field import Message, aligned, infer, padded
+from segserve.ops.crf.field import EXACT, LAZY, Message, aligned, infer, padded
 from segserve.ops.crf.half import STEP_PX, enlarge, every_second
 from segserve.ops.crf.lattice import Floats, Image8, bilateral_lattice, gaussian_lattice
 from segserve.ops.crf.options import CrfMode, DenseCrfOptions, weights_of
@@ -115,10 +115,10 @@ def _refine(
         image, options, len(planes), kept, step_px=1 if fewer is None else STEP_PX
     )
     iterations = options.iterations
+    tolerance = EXACT if options.mode == CrfMode.EXACT.value else LAZY
     if fewer is None:
-        lazy = options.mode != CrfMode.EXACT.value
-        return infer(logits, bilateral, gaussian, iterations, lazy=lazy, stop=stop), width
-    rows = infer(fewer, bilateral, gaussian, iterations, lazy=True, stop=stop)
+        return infer(logits, bilateral, gaussian, iterations, tolerance=tolerance, stop=stop), width
+    rows = infer(fewer, bilateral, gaussian, iterations, tolerance=tolerance, stop=stop)
     return enlarge(image, logits, rows, bilateral, gaussian), width
 
 
@@ -131,9 +131,8 @@ def _messages(
     step_px: int,
 ) -> tuple[Message, Message]:
     """Give the appearance term and the smoothness term."""
-    by_key = options.mode != CrfMode.EXACT.value
     near = bilateral_lattice(
-        image, options.bilateral_sxy_px, options.bilateral_srgb, step_px=step_px, by_key=by_key
+        image, options.bilateral_sxy_px, options.bilateral_srgb, step_px=step_px
     )
     close = gaussian_lattice(*image.shape[:2], options.gaussian_sxy_px, step_px)
     return (

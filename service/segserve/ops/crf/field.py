@@ -14,9 +14,11 @@ from segserve.ops.crf.lattice import Floats, Lattice
 
 _LANES = 8
 _LINE_FLOATS = 16
-_MAX_COMPILED_GROUPS = 4
-_TOLERANCE = 1e-3
-"""How far a belief may be from what the next message would make of it (lazy pixels)."""
+_STRAIGHT = 3
+EXACT, LAZY = 1e-6, 1e-3
+"""How far a belief may be from what the messages would make of it: pixels where it cannot be
+further are left alone. Float32 sums in another order move single beliefs about as far as the
+first."""
 
 Planes = npt.NDArray[np.float32]
 
@@ -38,10 +40,17 @@ def padded(labels: int) -> int:
     return -(-labels // _LANES) * _LANES
 
 
-def groups_of(width: int) -> tuple[int, ...] | npt.NDArray[np.int64]:
-    """Give what stands for rows of this many floats in the kernels (`pass_kernel`)."""
+def groups_of(width: int, straight: int = _STRAIGHT) -> tuple[int, ...] | npt.NDArray[np.int64]:
+    """Give what stands for rows of this many floats in the kernels (`pass_kernel`).
+
+    Parameters
+    ----------
+    width : int
+    straight : int
+        Up to how many groups of eight the kernel is straight code for.
+    """
     count = width // _LANES
-    return (0,) * count if count <= _MAX_COMPILED_GROUPS else np.zeros(count, np.int64)
+    return (0,) * count if count <= straight else np.zeros(count, np.int64)
 
 
 def aligned(count: int) -> Floats:
@@ -81,12 +90,13 @@ class Message:
         self.moved = np.zeros(len(lattice.corners), np.float32)
         gain = np.float32(lattice.gain)
         self._scale = np.full(self.width, gain, np.float32)
-        self._matrix: Floats | None = None
+        self._matrix = np.empty((0, 0), np.float32)
         if self.weights.ndim == 1:
             self._scale[:labels] *= self.weights
         else:
             self._matrix = np.zeros((self.width, self.width), np.float32)
             self._matrix[:labels, :labels] = self.weights.T
+        self._lags = _lags(lattice.reach)
 
     @property
     def places(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Floats, Floats]:
@@ -99,17 +109,25 @@ class Message:
         """What `pass_kernel.update` takes."""
         return self.places, self.values, self.moved, self.splatted
 
-    def send(self, *, lazy: bool) -> None:
-        """Blur what was splatted: changes if `lazy`, else all; note by how much values moved."""
+    def send(self) -> None:
+        """Blur the changes that were splatted; note by how much values moved."""
         kernel, lattice = _kernel(), self.lattice
-        kernel.blur(self.splatted, self.width, lattice.pairs, self._other)
+        kernel.send(
+            self.splatted, self._other, self.width, lattice.pairs, self._lags, self._scale,
+            self._matrix.ravel(), self.values, self._change,
+        )  # fmt: skip
         if len(lattice.pairs) % 2:
             self.splatted, self._other = self._other, self.splatted
-        if self._matrix is not None:
-            kernel.mix(self.splatted, self.width, self._matrix.ravel())
-        kernel.accumulate(self.splatted, self.width, self._scale, self.values, self._change, lazy)
-        if lazy:
-            kernel.bound(lattice.corners, self._change, self.moved)
+        kernel.bound(lattice.corners, self._change, self.moved)
+
+
+def _lags(reach: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Give by how many blocks of vertices each axis must come after the first one.
+
+    An axis reads what the one before it wrote, and writes where that one reads.
+    """
+    apart = np.maximum(reach[:-1], reach[1:])
+    return np.append(0, np.cumsum(-(-apart // _kernel().ROWS_OF_A_BLOCK)))
 
 
 def infer(
@@ -118,7 +136,7 @@ def infer(
     gaussian: Message,
     iterations: int,
     *,
-    lazy: bool,
+    tolerance: float,
     stop: Callable[[], bool] | None,
 ) -> Floats:
     """Iterate; gives the beliefs, float32 [N * width].
@@ -127,8 +145,8 @@ def infer(
     ----------
     logits : float32 [N * width]
         Minus the unary terms.
-    lazy : bool
-        Leave pixels alone that cannot have changed.
+    tolerance : float
+        `EXACT`, `LAZY` or another.
     stop : callable, optional
         Asked before each iteration.
 
@@ -142,19 +160,18 @@ def infer(
     width = bilateral.width
     groups = groups_of(width)
     limits = np.full(len(logits) // width, -1, np.float32)
-    tolerance = np.float32(_TOLERANCE if lazy else -1)
     ask(stop)
     kernel.begin(
         logits, groups, bilateral.places, gaussian.places, beliefs, bilateral.splatted,
-        gaussian.splatted, lazy or not iterations,
+        gaussian.splatted,
     )  # fmt: skip
     for i in range(iterations):
         ask(stop)
-        bilateral.send(lazy=lazy)
-        gaussian.send(lazy=lazy)
+        bilateral.send()
+        gaussian.send()
         kernel.update(
-            logits, groups, bilateral.state, gaussian.state, beliefs, limits, tolerance,
-            i == iterations - 1,
+            logits, groups, bilateral.state, gaussian.state, beliefs, limits,
+            np.float32(tolerance), i == iterations - 1,
         )  # fmt: skip
     return beliefs
 

@@ -3,7 +3,7 @@
 Labels stand in groups of eight lanes; rows of lattice values and of pixels are flat, `width` floats
 each, a multiple of eight.
 """
-# ruff: noqa: E501  the next line is one directive
+# ruff: noqa: E501, PLR0917  the next line is one directive; kernels take scratch as arguments
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
@@ -31,6 +31,8 @@ _PLANES = types.Array(types.float32, 2, "C", readonly=True)
 _FLAGS = types.boolean[::1]
 _NOWHERE = np.float32(-1e30)
 _BLOCK = 64
+ROWS_OF_A_BLOCK = 256
+"""Vertices that are blurred along one axis before the next axis has its turn."""
 
 
 @njit()
@@ -112,56 +114,30 @@ def scatter(rows, labels, width, planes):
                 planes[label, n] = rows[n * width + lane]
 
 
-@njit(types.void(_FLAT, types.int64, types.int32[:, :, ::1], _FLAT))
-def blur(values, width, pairs, other):
-    """Blur along all axes; the result is in `values` for an even number of axes, else in `other`.
-
-    Row 0 of both is zero and stays so.
-    """
+@njit()
+def _blur(values, other, width, neighbours, pair, begin, end):
+    """Blur some rows along one axis, from `values` to `other`; `pair` is that of row 0."""
     half = spread(np.float32(0.5))
-    for axis in range(pairs.shape[0]):
-        for i in range(1, pairs.shape[1]):
-            first = np.int64(pairs[axis, i, 0]) * width
-            second = np.int64(pairs[axis, i, 1]) * width
-            at = i * width
-            for lane in range(0, width, LANES):
-                beside = add(load(values, first + lane), load(values, second + lane))
-                store(other, at + lane, fma(half, beside, load(values, at + lane)))
-        values, other = other, values
+    if width == LANES:
+        for i in range(begin, end):
+            first = np.int64(pick(neighbours, pair + 2 * i)) * LANES
+            second = np.int64(pick(neighbours, pair + 2 * i + 1)) * LANES
+            beside = add(load(values, first), load(values, second))
+            store(other, i * LANES, fma(half, beside, load(values, i * LANES)))
+        return
+    for i in range(begin, end):
+        first = np.int64(pick(neighbours, pair + 2 * i)) * width
+        second = np.int64(pick(neighbours, pair + 2 * i + 1)) * width
+        for lane in range(0, width, LANES):
+            beside = add(load(values, first + lane), load(values, second + lane))
+            at = i * width + lane
+            store(other, at, fma(half, beside, load(values, at)))
 
 
-@njit(types.void(_FLAT, types.int64, _FLAT, _FLAT, _FLAT, types.boolean))
-def accumulate(blurred, width, scale, values, change, add_up):
-    """Move what was blurred, times a factor for each label, to the values of the vertices.
-
-    Parameters
-    ----------
-    blurred : float32 [(M+1) * width]
-        Zeros afterwards.
-    change : float32 [M+1]
-        Filled with the largest change of each vertex if `add_up`.
-    add_up : bool
-        To what is there; else in place of it.
-    """
-    nothing = spread(np.float32(0))
-    for i in range(change.shape[0]):
-        most = nothing
-        for at in range(i * width, i * width + width, LANES):
-            step = mul(load(scale, at - i * width), load(blurred, at))
-            store(blurred, at, nothing)
-            if add_up:
-                most = larger(most, size(step))
-                step = add(load(values, at), step)
-            store(values, at, step)
-        if add_up:
-            change[i] = largest(most)
-
-
-@njit(types.void(_FLAT, types.int64, _FLAT))
-def mix(values, width, matrix):
-    """Multiply each row with a matrix of `width` x `width`, in place (column by column, flat)."""
-    row = np.empty(width, np.float32)
-    for at in range(0, values.shape[0], width):
+@njit()
+def _mix(values, width, matrix, row, begin, end):
+    """Multiply some rows with a matrix of `width` x `width`, in place (column by column, flat)."""
+    for at in range(begin * width, end * width, width):
         for lane in range(0, width, LANES):
             store(row, lane, spread(np.float32(0)))
         for label in range(width):
@@ -171,6 +147,74 @@ def mix(values, width, matrix):
                 store(row, lane, fma(value, column, load(row, lane)))
         for lane in range(0, width, LANES):
             store(values, at + lane, load(row, lane))
+
+
+@njit()
+def _accumulate(blurred, width, scale, values, change, begin, end):
+    """Add some rows of what was blurred, times a factor for each label, to the values; clear them.
+
+    Fills the largest change of each vertex.
+    """
+    nothing = spread(np.float32(0))
+    for i in range(begin, end):
+        most = nothing
+        for lane in range(0, width, LANES):
+            at = i * width + lane
+            step = mul(load(scale, lane), load(blurred, at))
+            store(blurred, at, nothing)
+            most = larger(most, size(step))
+            store(values, at, add(load(values, at), step))
+        change[i] = largest(most)
+
+
+@njit(
+    types.void(
+        _FLAT, _FLAT, types.int64, types.int32[:, :, ::1], types.int64[::1], _FLAT, _FLAT, _FLAT,
+        _FLAT,
+    )
+)  # fmt: skip
+def send(splatted, other, width, pairs, lags, scale, matrix, values, change):
+    """Blur along all axes and add the result to the values of the vertices.
+
+    Vertices are taken in blocks. An axis follows the one before it at a distance, in one sweep over
+    the vertices: far enough to find all neighbours ready and to overwrite none that is still
+    needed, near enough to find them in the cache.
+
+    Parameters
+    ----------
+    splatted, other : float32 [(M+1) * width]
+        What is blurred goes back and forth between them. The second one for an odd number of axes,
+        else the first, is zero afterwards. Row 0 of both is zero and stays so.
+    lags : int64 [d+1]
+        By how many blocks each axis comes after the first one.
+    scale : float32 [width]
+        A factor for each label.
+    matrix : float32 [width * width] or empty
+        What the labels are multiplied with before, column by column.
+    values : float32 [(M+1) * width]
+        Changed in place.
+    change : float32 [M+1]
+        Filled with the largest change of each vertex.
+    """
+    axes, rows = pairs.shape[0], pairs.shape[1]
+    blocks = (rows - 1 + ROWS_OF_A_BLOCK - 1) // ROWS_OF_A_BLOCK
+    neighbours, row = pairs.reshape(-1), np.empty(width, np.float32)
+    for step in range(blocks + lags[axes - 1]):
+        for axis in range(axes):
+            block = step - lags[axis]
+            if block < 0 or block >= blocks:
+                continue
+            begin = 1 + block * ROWS_OF_A_BLOCK
+            end = min(begin + ROWS_OF_A_BLOCK, rows)
+            if axis % 2:
+                _blur(other, splatted, width, neighbours, 2 * axis * rows, begin, end)
+            else:
+                _blur(splatted, other, width, neighbours, 2 * axis * rows, begin, end)
+            if axis == axes - 1:
+                blurred = splatted if axes % 2 == 0 else other
+                if matrix.shape[0]:
+                    _mix(blurred, width, matrix, row, begin, end)
+                _accumulate(blurred, width, scale, values, change, begin, end)
 
 
 @njit(types.void(_INT_ROWS, _FLAT, _FLAT))

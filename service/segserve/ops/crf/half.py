@@ -42,7 +42,7 @@ def every_second(logits: Floats, size: tuple[int, int], width: int) -> Floats | 
     some = logits.reshape(*size, width)[::STEP_PX, ::STEP_PX]
     fewer = aligned(some.size)
     fewer.reshape(some.shape)[:] = some
-    unsure = _kernel().unsure(fewer, groups_of(width), np.float32(_SURE))
+    unsure = _kernel().unsure(fewer, groups_of(width, straight=1), np.float32(_SURE))
     return fewer if unsure * width <= _MOST_UNSURE * fewer.size else None
 
 
@@ -75,8 +75,8 @@ def enlarge(
         beliefs, labels, tops, width, logits, height, columns, rows, doubtful
     )  # fmt: skip
     kernel.resolve(
-        image, doubtful[:count], logits, groups_of(width), *_where(bilateral), *_where(gaussian),
-        rows,
+        image, doubtful[:count], logits, groups_of(width, straight=1), *_where(bilateral),
+        *_where(gaussian), rows,
     )  # fmt: skip
     return rows
 

@@ -13,11 +13,12 @@ from segserve.ops.kernel_cache import njit
 _FLAT = types.float32[::1]
 _INTS = types.int32[::1]
 _IMAGE = types.Array(types.uint8, 3, "C", readonly=True)
+_GROUPS = (GROUPS[0], GROUPS[-1])
 _UNLIKELY = np.float32(3.0)  # about the logarithm of 1 / 5 %
 _SURE = np.float32(0.97)
 
 
-@njit([types.int64(_FLAT, group, types.float32) for group in GROUPS])
+@njit([types.int64(_FLAT, group, types.float32) for group in _GROUPS])
 def unsure(logits, groups, sure):
     """Count the rows of logits whose best label's probability is below `sure`."""
     width, count = len(groups) * LANES, 0
@@ -142,7 +143,7 @@ def _points(d):
 @njit(
     [
         types.void(_IMAGE, _INTS, _FLAT, group, _points(5), _FOUND, _points(2), _FOUND, _FLAT)
-        for group in GROUPS
+        for group in _GROUPS
     ]
 )
 def resolve(image, doubtful, logits, groups, near, near_found, close, close_found, rows):

@@ -55,6 +55,8 @@ class Lattice:
         1 / sqrt(the filtered image of ones).
     pairs : int32 [d+1, M+1, 2]
         The two neighbours of each vertex along each axis; 0 where there is none.
+    reach : int64 [d+1]
+        How many rows lie between neighbours at most.
     gain : float
         What the blurred values are multiplied with: 1 / (1 + 2^-d).
     ones : float32 [M+1]
@@ -71,6 +73,7 @@ class Lattice:
     weights: Floats
     norms: Floats
     pairs: npt.NDArray[np.int32]
+    reach: npt.NDArray[np.int64]
     gain: float
     ones: Floats
     keys: npt.NDArray[np.int64]
@@ -122,9 +125,7 @@ def embedding_for(sigmas: tuple[float, ...], reach: tuple[float, ...]) -> Embedd
     return Embedding(tuple(np.float32(s) for s in sigmas), factors, tuple(strides))
 
 
-def bilateral_lattice(
-    image: Image8, sxy_px: float, srgb: float, *, step_px: int = 1, by_key: bool = True
-) -> Lattice:
+def bilateral_lattice(image: Image8, sxy_px: float, srgb: float, *, step_px: int = 1) -> Lattice:
     """Place pixels by position and colour.
 
     Parameters
@@ -134,9 +135,6 @@ def bilateral_lattice(
         Standard deviations.
     step_px : int
         Every how many pixels, in both axes.
-    by_key : bool
-        Vertices are numbered by key, which the blur likes; else in the order in which pixels touch
-        them, which passes over all pixels like.
 
     Raises
     ------
@@ -146,7 +144,7 @@ def bilateral_lattice(
     height, width = image.shape[:2]
     sigmas = (sxy_px, sxy_px, srgb, srgb, srgb)
     reach = (width - 1.0, height - 1.0, 255.0, 255.0, 255.0)
-    return _build(image, embedding_for(sigmas, reach), step_px, by_key=by_key)
+    return _build(image, embedding_for(sigmas, reach), step_px, by_key=True)
 
 
 @lru_cache(maxsize=_CACHED_GAUSSIANS)
@@ -183,10 +181,12 @@ def _build(image: Image8, embedding: Embedding, step_px: int, *, by_key: bool) -
     strides = np.array(embedding.strides, np.int64)
     deltas = np.append((axes * strides) - strides.sum(), -strides.sum())
     pairs = np.zeros((axes, len(keys) + 1, 2), np.int32)
-    kernel.neighbour(keys[order], numbers[order], deltas, pairs)
+    reach = np.empty(axes, np.int64)
+    kernel.neighbour(keys[order], numbers[order], deltas, pairs, reach)
     gain = 1 / (1 + 2.0 ** (1 - axes))
     norms = np.empty(count, np.float32)
     ones = kernel.normalise(simplex, corners, weights, pairs, np.float32(gain), norms)
     return Lattice(
-        embedding, simplex, corners, weights, norms, pairs, gain, ones, keys, numbers, table, bits
-    )
+        embedding, simplex, corners, weights, norms, pairs, reach, gain, ones, keys, numbers,
+        table, bits,
+    )  # fmt: skip

@@ -14,7 +14,7 @@ distance and all neighbours are found by merging the sorted keys with themselves
 import numpy as np
 from numba import types
 
-from segserve.ops.crf.lanes_kernel import LANES, add, fma, load, pick, spread, store, sub
+from segserve.ops.crf.lanes_kernel import LANES, add, fma, load, pick, prefetch, spread, store, sub
 from segserve.ops.crf.places_kernel import (
     EMPTY,
     doubled,
@@ -108,7 +108,9 @@ def _embed_from(start, image, step, embedding, room, scratch, simplices, vertice
             base = np.int64(0)
             for i in range(d):
                 base += np.int64(pick(origins, i * LANES + lane)) * strides[i]
-            bases[lane], orders[lane] = base, np.int64(pick(codes, lane))
+            order = np.int64(pick(codes, lane))
+            bases[lane], orders[lane] = base, order
+            prefetch(seen, slot_of(base, order, bits))
             for k in range(axes):
                 flat[(first + lane) * axes + k] = pick(parts, k * LANES + lane)
         for lane in range(here):
@@ -207,8 +209,8 @@ def embed(image, step, sigmas, factors, strides, simplex, weights, corners):
             keys, table = longer, grown(longer, counts[1], vertex_bits)
 
 
-@njit(types.void(_KEYS, _INTS, _KEYS, types.int32[:, :, ::1]))
-def neighbour(keys, number, deltas, pairs):
+@njit(types.void(_KEYS, _INTS, _KEYS, types.int32[:, :, ::1], _KEYS))
+def neighbour(keys, number, deltas, pairs, reach):
     """Fill the neighbours of each vertex along each axis.
 
     Parameters
@@ -221,10 +223,12 @@ def neighbour(keys, number, deltas, pairs):
         From a vertex's key to that of its first neighbour.
     pairs : int32 [d+1, M+1, 2]
         Zeros; 0 stays for 'none'.
+    reach : int64 [d+1]
+        Filled with how many rows lie between neighbours at most.
     """
     count = keys.shape[0]
     for axis in range(deltas.shape[0]):
-        ahead = 0
+        ahead, farthest = 0, 0
         for i in range(count):
             wanted = keys[i] + deltas[axis]
             if deltas[axis] >= 0:
@@ -236,6 +240,8 @@ def neighbour(keys, number, deltas, pairs):
             if ahead < count and keys[ahead] == wanted:
                 pairs[axis, number[i], 0] = number[ahead]
                 pairs[axis, number[ahead], 1] = number[i]
+                farthest = max(farthest, abs(np.int64(number[ahead]) - np.int64(number[i])))
+        reach[axis] = farthest
 
 
 @njit(types.void(_INT_ROWS, _INTS))

@@ -19,9 +19,9 @@ class CrfMode(Enum):
     """How much is computed."""
 
     EXACT = "exact"
-    """Every pixel and every class in every iteration."""
+    """Every class; pixels whose beliefs cannot have moved by a millionth are left alone."""
     LAZY = "lazy"
-    """Classes below 1 % everywhere are dropped; pixels that cannot change are left alone."""
+    """As exact, but for a thousandth, and without the classes that are below 1 % everywhere."""
     FAST = "fast"
     """As lazy, on every second pixel of both axes; the rest only where it is in doubt."""
 

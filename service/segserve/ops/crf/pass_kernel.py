@@ -20,6 +20,7 @@ from segserve.ops.crf.lanes_kernel import (
     load,
     mul,
     pick,
+    prefetch,
     spread,
     store,
     sub,
@@ -32,11 +33,14 @@ _INTS = types.int32[::1]
 _INT_ROWS = types.int32[:, ::1]
 _WEIGHTS = types.float32[:, ::1]
 _PLACES = types.Tuple((_INTS, _INT_ROWS, _WEIGHTS, _FLAT))
-GROUPS = (*(types.UniTuple(types.int64, n) for n in range(1, 5)), types.int64[::1])
+GROUPS = (*(types.UniTuple(types.int64, n) for n in range(1, 4)), types.int64[::1])
 """Groups of eight labels: a tuple's length is known when a kernel is compiled, so that its loops are
-straight code for up to 32 labels; above that an array of as many elements stands for it."""
-_BLOCK = 16
+straight code for up to 24 labels; above that an array of as many elements stands for it, and passes
+over pixels take about a quarter longer."""
+_BLOCK = 32
 """Pixels that are sliced, then normalised, then splatted: chains of one do not hold up another's."""
+_LINE = 16
+"""Floats in a line of the cache."""
 _NEAR, _CLOSE = 6, 3
 """Vertices of a simplex in the five dimensions of the bilateral lattice, and in two."""
 
@@ -162,31 +166,27 @@ def _splat_close(places, shares, first, values, change):
     _add_to(values, places[2] + first, shares[2], change)
 
 
-@njit([types.void(_FLAT, g, _PLACES, _PLACES, _FLAT, _FLAT, _FLAT, types.boolean) for g in GROUPS])
-def begin(logits, groups, bilateral, gaussian, beliefs, to_bilateral, to_gaussian, keep):
-    """Normalise the unary terms alone, keep them as beliefs if `keep`, and splat them."""
+@njit([types.void(_FLAT, g, _PLACES, _PLACES, _FLAT, _FLAT, _FLAT) for g in GROUPS])
+def begin(logits, groups, bilateral, gaussian, beliefs, to_bilateral, to_gaussian):
+    """Normalise the unary terms alone; these are the first beliefs, and they are splatted."""
     near, near_corners, near_weights, _ = bilateral
     close, close_corners, close_weights, _ = gaussian
     near_corners, near_weights = near_corners.reshape(-1), near_weights.reshape(-1)
     close_corners, close_weights = close_corners.reshape(-1), close_weights.reshape(-1)
     width, count = len(groups) * LANES, near.shape[0]
-    rows = np.empty(_BLOCK * width, np.float32)
     for first in range(0, count, _BLOCK):
         filled = min(_BLOCK, count - first)
-        for lane in range(0, filled * width, LANES):
-            store(rows, lane, load(logits, first * width + lane))
-        for row in range(filled):
-            normalise(rows, row * width, groups)
-        for row in range(filled):
-            n = first + row
+        for at in range(first * width, (first + filled) * width, LANES):
+            store(beliefs, at, load(logits, at))
+        for n in range(first, first + filled):
+            normalise(beliefs, n * width, groups)
+        for n in range(first, first + filled):
             places = _near_places(near_corners, pick(near, n), width)
             far_places = _close_places(close_corners, pick(close, n), width)
             shares, far_shares = _near_shares(near_weights, n), _close_shares(close_weights, n)
             for group in range(len(groups)):
                 lane = group * LANES
-                belief = load(rows, row * width + lane)
-                if keep:
-                    store(beliefs, n * width + lane, belief)
+                belief = load(beliefs, n * width + lane)
                 _splat_near(places, shares, lane, to_bilateral, belief)
                 _splat_close(far_places, far_shares, lane, to_gaussian, belief)
 
@@ -217,8 +217,6 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
     limits : float32 [N]
         The sum of norm times moved up to which a pixel need not be computed; -1 at first.
     tolerance : float
-        Below 0: every pixel is computed, and its beliefs are splatted in place of their changes;
-        they are stored in the last iteration alone.
     last : bool
         Nothing is splatted, since nobody slices it.
 
@@ -236,7 +234,7 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
     width, count = len(groups) * LANES, limits.shape[0]
     rows, reached = np.empty(_BLOCK * width, np.float32), np.empty(_BLOCK, np.float32)
     picked = np.empty(_BLOCK, np.int64)
-    active, lazy, n = 0, tolerance >= 0, 0
+    active, n = 0, 0
     while n < count:
         filled = 0
         while n < count and filled < _BLOCK:
@@ -245,6 +243,13 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
             if reach > pick(limits, n):
                 picked[filled], reached[filled] = n, reach
                 filled += 1
+                prefetch(near_corners, np.int64(pick(near, n)) * _NEAR)
+                prefetch(close_corners, np.int64(pick(close, n)) * _CLOSE)
+                prefetch(near_weights, n * _NEAR)
+                prefetch(close_weights, n * _CLOSE)
+                for lane in range(0, width, _LINE):
+                    prefetch(logits, n * width + lane)
+                    prefetch(beliefs, n * width + lane)
             n += 1
         active += filled
         for row in range(filled):
@@ -260,10 +265,9 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
                 store(rows, row * width + lane, logit)
         for row in range(filled):
             highest = normalise(rows, row * width, groups)
-            if lazy:
-                room = max(np.float32(1) - highest, np.float32(1e-7))
-                gap = _log_below(np.float32(1) + tolerance / room)
-                limits[pick(picked, row)] = pick(reached, row) + np.float32(0.5) * gap
+            room = max(np.float32(1) - highest, np.float32(1e-7))
+            gap = _log_below(np.float32(1) + tolerance / room)
+            limits[pick(picked, row)] = pick(reached, row) + np.float32(0.5) * gap
         for row in range(filled):
             at = pick(picked, row)
             places = _near_places(near_corners, pick(near, at), width)
@@ -272,11 +276,8 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
             for group in range(len(groups)):
                 lane = group * LANES
                 belief = load(rows, row * width + lane)
-                change = belief
-                if lazy:
-                    change = sub(belief, load(beliefs, at * width + lane))
-                if lazy or last:
-                    store(beliefs, at * width + lane, belief)
+                change = sub(belief, load(beliefs, at * width + lane))
+                store(beliefs, at * width + lane, belief)
                 if not last:
                     _splat_near(places, shares, lane, near_out, change)
                     _splat_close(far_places, far_shares, lane, close_out, change)
