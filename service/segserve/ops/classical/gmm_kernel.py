@@ -8,12 +8,8 @@ Sums run in float32 over `SPAN` points, eight of them side by side, and in float
 import numpy as np
 
 from segserve.ops.classical.points_kernel import (
-    LANES,
     POINTS,
-    SUMS,
     add,
-    add_rows,
-    add_sums,
     any_above,
     div,
     exp2,
@@ -23,7 +19,6 @@ from segserve.ops.classical.points_kernel import (
     load,
     mantissa,
     mul,
-    no_sums,
     shared,
     smaller,
     spread,
@@ -31,6 +26,7 @@ from segserve.ops.classical.points_kernel import (
     store_whole,
     sub,
 )
+from segserve.ops.classical.sums_kernel import LANES, SUMS, add_rows, add_sums, no_sums
 from segserve.ops.kernel_cache import njit
 
 BLOCK = 7 * POINTS

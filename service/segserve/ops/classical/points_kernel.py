@@ -15,15 +15,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 POINTS = 32
-LANES = 8
-"""Of a running sum: points are folded into as many."""
-SUMS = 11
 _SINGLE = ir.FloatType()
 _WORD = ir.IntType(32)
 _VECTOR = ir.VectorType(_SINGLE, POINTS)
 _WORDS = ir.VectorType(_WORD, POINTS)
-_PART = ir.VectorType(_SINGLE, LANES)
-_SUMS = ir.ArrayType(_PART, SUMS)
 
 
 class Points(types.Type):
@@ -42,7 +37,8 @@ class _PointsModel(models.PrimitiveModel):
         super().__init__(manager, kind, _VECTOR)
 
 
-def _address(context, builder, array_type, array, index, kind):
+def address_of(context, builder, array_type, array, index, kind):
+    """Give where an element is, as a pointer to a vector that begins there."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
@@ -60,7 +56,8 @@ def _spread(builder, value):
     return builder.shuffle_vector(first, first, ir.Constant(_WORDS, [0] * POINTS))
 
 
-def _call(builder, name, *args):
+def call_float(builder, name, *args):
+    """Call an intrinsic of LLVM that takes float32 vectors and gives one."""
     kind = args[0].type
     signature = ir.FunctionType(kind, [kind] * len(args))
     full = f"{name}.v{kind.count}f32"
@@ -78,7 +75,7 @@ def load(typingctx, array, index):
     """Read the values of 32 points from `index` on."""
 
     def generate(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], *args, _VECTOR)
+        address = address_of(context, builder, signature.args[0], *args, _VECTOR)
         return builder.load(address, align=4)
 
     return points(array, types.intp), generate
@@ -89,7 +86,7 @@ def store(typingctx, array, index, value):
     """Write the values of 32 points from `index` on."""
 
     def generate(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], args[0], args[1], _VECTOR)
+        address = address_of(context, builder, signature.args[0], args[0], args[1], _VECTOR)
         builder.store(args[2], address, align=4)
         return context.get_dummy_value()
 
@@ -101,7 +98,7 @@ def store_whole(typingctx, array, index, value):
     """Write whole numbers to an int32 array from `index` on."""
 
     def generate(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], args[0], args[1], _WORDS)
+        address = address_of(context, builder, signature.args[0], args[0], args[1], _WORDS)
         builder.store(builder.fptosi(args[2], _WORDS), address, align=4)
         return context.get_dummy_value()
 
@@ -113,7 +110,7 @@ def differs(typingctx, array, index, value):
     """Say whether an int32 array holds other whole numbers from `index` on."""
 
     def generate(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], args[0], args[1], _WORDS)
+        address = address_of(context, builder, signature.args[0], args[0], args[1], _WORDS)
         held = builder.load(address, align=4)
         return _any(builder, builder.icmp_signed("!=", held, builder.fptosi(args[2], _WORDS)))
 
@@ -135,7 +132,7 @@ def shared(typingctx, array, index):
     """Read one element for all points."""
 
     def generate(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], *args, _SINGLE)
+        address = address_of(context, builder, signature.args[0], *args, _SINGLE)
         return _spread(builder, builder.load(address, align=4))
 
     return points(array, types.intp), generate
@@ -169,7 +166,7 @@ def fma(typingctx, a, b, c):
     """Give a * b + c."""
 
     def generate(context, builder, signature, args):
-        return _call(builder, "llvm.fma", *args)
+        return call_float(builder, "llvm.fma", *args)
 
     return points(points, points, points), generate
 
@@ -192,72 +189,6 @@ def any_above(typingctx, a, limit):
         return _any(builder, builder.fcmp_ordered(">", args[0], args[1]))
 
     return types.boolean(points, points), generate
-
-
-def _part(builder, value, first):
-    order = ir.Constant(ir.VectorType(_WORD, LANES), list(range(first, first + LANES)))
-    return builder.shuffle_vector(value, value, order)
-
-
-class Sums(types.Type):
-    """Eleven sums, in eight parts each: as many registers as leave room for 32 points."""
-
-    def __init__(self):
-        super().__init__(name="Sums11")
-
-
-sums_type = Sums()
-
-
-@register_model(Sums)
-class _SumsModel(models.PrimitiveModel):
-    def __init__(self, manager, kind):
-        super().__init__(manager, kind, _SUMS)
-
-
-@intrinsic
-def no_sums(typingctx):
-    """Give sums of nothing."""
-
-    def generate(context, builder, signature, args):
-        return ir.Constant(_SUMS, [ir.Constant(_PART, [0.0] * LANES)] * SUMS)
-
-    return sums_type(), generate
-
-
-@intrinsic
-def add_rows(typingctx, sums, weights, array, index, stride):
-    """Add 32 elements of eleven rows, `stride` apart, each times its weight, to sums of the rows."""
-
-    def generate(context, builder, signature, args):
-        result, weights, array, index, stride = args
-        for row in range(SUMS):
-            held = builder.extract_value(result, row)
-            for first in range(0, POINTS, LANES):
-                at = builder.add(index, index.type(first))
-                address = _address(context, builder, signature.args[2], array, at, _PART)
-                values = builder.load(address, align=4)
-                held = _call(builder, "llvm.fma", _part(builder, weights, first), values, held)
-            result = builder.insert_value(result, held, row)
-            index = builder.add(index, stride)
-        return result
-
-    return sums_type(sums_type, points, array, types.intp, types.intp), generate
-
-
-@intrinsic
-def add_sums(typingctx, array, index, sums):
-    """Add sums to what lies at `index`, eight parts of each sum one after the other."""
-
-    def generate(context, builder, signature, args):
-        for row in range(SUMS):
-            at = builder.add(args[1], args[1].type(row * LANES))
-            address = _address(context, builder, signature.args[0], args[0], at, _PART)
-            more = builder.fadd(builder.load(address, align=4), builder.extract_value(args[2], row))
-            builder.store(more, address, align=4)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, sums_type), generate
 
 
 @intrinsic
@@ -298,7 +229,7 @@ def exp2(typingctx, a):
         f = builder.fsub(x, builder.fsub(shifted, _constant(_ROUNDING)))
         value = _constant(_EXP2[0])
         for factor in _EXP2[1:]:
-            value = _call(builder, "llvm.fma", value, f, _constant(factor))
+            value = call_float(builder, "llvm.fma", value, f, _constant(factor))
         power = builder.shl(builder.bitcast(shifted, _WORDS), _whole(_MANTISSA_BITS))
         return builder.bitcast(builder.add(builder.bitcast(value, _WORDS), power), _VECTOR)
 
