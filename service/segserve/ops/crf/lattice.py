@@ -14,6 +14,9 @@ from segserve.core.errors import InvalidInput
 
 _KEY_LIMIT = 1 << 62
 _CACHED_GAUSSIANS = 4
+_LANES = 8
+_FIRST_BITS = 14
+"""Of the tables that find simplices and vertices."""
 
 Image8 = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -93,6 +96,12 @@ def _kernel() -> Any:
     return lattice_kernel
 
 
+def _places_kernel() -> Any:
+    from segserve.ops.crf import places_kernel  # noqa: PLC0415  numba opens late
+
+    return places_kernel
+
+
 def embedding_for(sigmas: tuple[float, ...], reach: tuple[float, ...]) -> Embedding:
     """Find factors and key strides.
 
@@ -161,6 +170,43 @@ def gaussian_lattice(height: int, width: int, sxy_px: float, step_px: int = 1) -
     return _build(np.ascontiguousarray(image), embedding, step_px, by_key=False)
 
 
+def _embed(
+    image: Image8, step_px: int, embedding: Embedding, places: tuple[Ints, Floats, Ints]
+) -> tuple[int, npt.NDArray[np.int64], Ints, int]:
+    """Fill the pixels' places; gives the count of simplices, the vertices' keys, table and bits.
+
+    The tables are doubled when they are half full.
+    """
+    kernel, looking_up = _kernel(), _places_kernel()
+    axes = len(embedding.sigmas) + 1
+    scratch = (
+        *np.zeros((5, axes * _LANES), np.float32), np.zeros(_LANES, np.float32),
+        *np.zeros((2, _LANES), np.int64), np.zeros(axes, np.int64),
+    )  # fmt: skip
+    parts = (embedding.sigmas, embedding.factors, embedding.strides)
+    bits, vertex_bits = _FIRST_BITS, _FIRST_BITS
+    known, keys = np.empty(1 << bits, np.int64), np.empty(1 << (vertex_bits - 1), np.int64)
+    seen = looking_up.simplex_table(known, 0, bits)
+    table = looking_up.vertex_table(keys, 0, vertex_bits)
+    counts, reached = np.zeros(2, np.int64), 0
+    while True:
+        room = np.array([len(known) // 2, len(keys)])
+        reached = kernel.embed(
+            reached, image, step_px, parts, room, scratch, (known, seen, bits),
+            (keys, table, vertex_bits), counts, places,
+        )  # fmt: skip
+        if reached == len(places[0]):
+            return int(counts[0]), keys[: counts[1]], table, vertex_bits
+        if counts[0] + _LANES > room[0]:
+            bits += 1
+            known = np.append(known, np.empty_like(known))
+            seen = looking_up.simplex_table(known, counts[0], bits)
+        if counts[1] + _LANES * axes > room[1]:
+            vertex_bits += 1
+            keys = np.append(keys, np.empty_like(keys))
+            table = looking_up.vertex_table(keys, counts[1], vertex_bits)
+
+
 def _build(image: Image8, embedding: Embedding, step_px: int, *, by_key: bool) -> Lattice:
     kernel = _kernel()
     axes = len(embedding.sigmas) + 1
@@ -168,10 +214,9 @@ def _build(image: Image8, embedding: Embedding, step_px: int, *, by_key: bool) -
     simplex = np.empty(count, np.int32)
     weights = np.empty((count, axes), np.float32)
     corners = np.empty((count, axes), np.int32)
-    simplices, keys, table, bits = kernel.embed(
-        image, step_px, embedding.sigmas, embedding.factors, embedding.strides, simplex,
-        weights, corners,
-    )  # fmt: skip
+    simplices, keys, table, bits = _embed(
+        image, step_px, embedding, (simplex, weights.reshape(-1), corners)
+    )
     order = np.argsort(keys)
     numbers = np.arange(1, len(keys) + 1, dtype=np.int32)
     if by_key:

@@ -17,9 +17,7 @@ from numba import types
 from segserve.ops.crf.lanes_kernel import LANES, add, fma, load, pick, prefetch, spread, store, sub
 from segserve.ops.crf.places_kernel import (
     EMPTY,
-    doubled,
     falling,
-    grown,
     place_eight,
     slot_of,
     vertex_key,
@@ -31,7 +29,6 @@ _WEIGHTS = types.float32[:, ::1]
 _INTS = types.int32[::1]
 _INT_ROWS = types.int32[:, ::1]
 _KEYS = types.int64[::1]
-_FIRST_BITS = 14  # of the tables, which grow when they are half full
 
 
 def _floats(d):
@@ -64,11 +61,50 @@ def _vertices_of(found, lane, base, ranks, rank, strides, keys, table, bits, cou
         corners[found, k] = vertex
 
 
-@njit()
-def _embed_from(start, image, step, embedding, room, scratch, simplices, vertices, counts, places):
-    """Place pixels from `start` on; gives the first that there was no room for.
+_TABLE = types.Tuple((_KEYS, _INTS, types.int64))
+_FILLED = types.Tuple((_INTS, types.float32[::1], _INT_ROWS))
+_SCRATCH = types.Tuple((*(types.float32[::1] for _ in range(6)), *(_KEYS for _ in range(3))))
 
-    No array is assigned anew in this loop: numba would count references in every round.
+
+@njit(
+    [
+        types.int64(
+            types.int64, _IMAGE, types.int64, types.Tuple((_floats(d), _floats(d), _ints(d))),
+            _KEYS, _SCRATCH, _TABLE, _TABLE, _KEYS, _FILLED,
+        )
+        for d in (2, 5)
+    ]
+)  # fmt: skip
+def embed(start, image, step, embedding, room, scratch, simplices, vertices, counts, places):
+    """Place every `step`-th pixel of both axes, from pixel `start` of these on.
+
+    No array is made or assigned anew here: numba would count references in every round.
+
+    Parameters
+    ----------
+    start : int
+    image : uint8 [H, W, 3]
+    step : int
+        1 or more.
+    embedding : tuple
+        Sigmas of the d features, factors of the plane, strides of the keys.
+    room : int64 [2]
+        How many simplices and vertices the tables take.
+    scratch : tuple
+        Float32 [(d+1) * 8] for features, origins, ranks, shares, weights; float32 [8]; int64 [8]
+        twice; int64 [d+1].
+    simplices, vertices : tuple
+        Keys of what is known (of a simplex: base and order), the table that finds them, its bits.
+    counts : int64 [2]
+        Simplices and vertices that are known.
+    places : tuple
+        int32 [N], each pixel's simplex; float32 [N * (d+1)], the weights of its vertices; int32
+        [N, d+1], whose first rows are the vertices of the simplices. All are filled.
+
+    Returns
+    -------
+    reached : int
+        The first pixel that there was no room for; N at the end.
     """
     sigmas, factors, strides = embedding
     known, seen, bits = simplices
@@ -135,78 +171,6 @@ def _embed_from(start, image, step, embedding, room, scratch, simplices, vertice
                     )  # fmt: skip
             simplex[first + lane] = before
     return count
-
-
-@njit(
-    [
-        (_IMAGE, types.int64, _floats(d), _floats(d), _ints(d), _INTS, _WEIGHTS, _INT_ROWS)
-        for d in (2, 5)
-    ]
-)
-def embed(image, step, sigmas, factors, strides, simplex, weights, corners):
-    """Place every `step`-th pixel of both axes.
-
-    Parameters
-    ----------
-    image : uint8 [H, W, 3]
-    step : int
-        1 or more.
-    sigmas, factors, strides : tuples of d values
-        Of the features, of the plane, of the keys.
-    simplex : int32 [N]
-        Filled with each pixel's simplex.
-    weights : float32 [N, d+1]
-        Filled with the weights of its vertices.
-    corners : int32 [N, d+1]
-        First rows are filled with the vertices of the simplices, in order of first touch.
-
-    Returns
-    -------
-    simplices, keys, table, bits
-        Their count; the vertices' keys; the table that finds a vertex and its size.
-    """
-    d = len(sigmas)
-    lanes = np.zeros((5 * (d + 1) + 1, LANES), np.float32)
-    features, origins = lanes[: d + 1].reshape(-1), lanes[d + 1 : 2 * d + 2].reshape(-1)
-    ranks = lanes[2 * d + 2 : 3 * d + 3].reshape(-1)
-    shares = lanes[3 * d + 3 : 4 * d + 4].reshape(-1)
-    parts, codes = lanes[4 * d + 4 : 5 * d + 5].reshape(-1), lanes[5 * d + 5 :].reshape(-1)
-    bases, orders = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
-    scratch = (
-        features,
-        origins,
-        ranks,
-        shares,
-        parts,
-        codes,
-        bases,
-        orders,
-        np.empty(d + 1, np.int64),
-    )
-    bits, vertex_bits = _FIRST_BITS, _FIRST_BITS
-    known, keys = np.empty(2 << (bits - 1), np.int64), np.empty(1 << (vertex_bits - 1), np.int64)
-    seen, table = doubled(known, 0, bits), grown(keys, 0, vertex_bits)
-    counts, room = np.zeros(2, np.int64), np.empty(2, np.int64)
-    places, embedding = (simplex, weights.reshape(-1), corners), (sigmas, factors, strides)
-    start = 0
-    while True:
-        room[0], room[1] = known.shape[0] // 2, keys.shape[0]
-        start = _embed_from(
-            start, image, step, embedding, room, scratch, (known, seen, bits),
-            (keys, table, vertex_bits), counts, places,
-        )  # fmt: skip
-        if start == simplex.shape[0]:
-            return counts[0], keys[: counts[1]], table, vertex_bits
-        if counts[0] + LANES > room[0]:
-            bits += 1
-            longer = np.empty(2 << (bits - 1), np.int64)
-            longer[: known.shape[0]] = known
-            known, seen = longer, doubled(longer, counts[0], bits)
-        if counts[1] + LANES * (d + 1) > room[1]:
-            vertex_bits += 1
-            longer = np.empty(1 << (vertex_bits - 1), np.int64)
-            longer[: keys.shape[0]] = keys
-            keys, table = longer, grown(longer, counts[1], vertex_bits)
 
 
 @njit(types.void(_KEYS, _INTS, _KEYS, types.int32[:, :, ::1], _KEYS))

@@ -7,6 +7,7 @@ trusted (`segserve.ops.crf.lattice`).
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
 
 import numpy as np
+from numba import types
 
 from segserve.ops.crf.lanes_kernel import (
     LANES,
@@ -35,9 +36,9 @@ def slot_of(key, salt, bits):
     return np.int64(mixed >> np.uint64(64 - bits))
 
 
-@njit()
-def grown(keys, filled, bits):
-    """Give a table of twice as many places, filled with the first `filled` keys."""
+@njit(types.int32[::1](types.int64[::1], types.int64, types.int64))
+def vertex_table(keys, filled, bits):
+    """Give a table of 2^bits places, filled with the first `filled` keys."""
     table = np.full(1 << bits, EMPTY, np.int32)
     last = (1 << bits) - 1
     for i in range(filled):
@@ -137,8 +138,8 @@ def falling(shares, count):
             store(shares, (i + 1) * LANES, smaller(one, next_one))
 
 
-@njit()
-def doubled(known, simplices, bits):
+@njit(types.int32[::1](types.int64[::1], types.int64, types.int64))
+def simplex_table(known, simplices, bits):
     """Give a table of 2^bits places over the known simplices: base and order, one after another."""
     table = np.full(1 << bits, EMPTY, np.int32)
     last = (1 << bits) - 1
