@@ -8,7 +8,7 @@ Python threads over that of one; how far the answers agree stands beside each ra
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
