@@ -15,8 +15,8 @@ from segserve.ops.warm import KernelGroup
 COLD = """import json, sys
 from segserve.execution.kernels import compile_missing
 from segserve.ops.warm import KernelGroup
-groups = (KernelGroup.IMAGES,)
-print(json.dumps([compile_missing(groups, 2), "segserve.ops.resize_kernel" in sys.modules,
+groups = (KernelGroup.OUTLINES,)
+print(json.dumps([compile_missing(groups, 2), "segserve.ops.contours_kernel" in sys.modules,
                   compile_missing(groups, 2)]))
 """
 LATE = """import json, sys

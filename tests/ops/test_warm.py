@@ -14,13 +14,11 @@ def test_second_time_is_quick() -> None:
 
 
 def test_every_kernel_module_is_loaded() -> None:
-    """But for those of the classical segmenters, which are loaded with the model that has them."""
     warm_kernels()
     package = Path(segserve.__file__).parent
     kernels = {
         ".".join(("segserve", *path.relative_to(package).with_suffix("").parts))
         for path in (package / "ops").rglob("*_kernel.py")
-        if path.parent.name != "classical"
     }
     assert kernels
     assert kernels <= set(sys.modules)

@@ -24,6 +24,12 @@ def masks():
 
 
 @njit()
+def classical():
+    """Of the segmenters without weights."""
+    return 0
+
+
+@njit()
 def outlines():
     """Of what makes outlines and parts of masks."""
     return 0

@@ -30,10 +30,15 @@ from segserve.ops.kernel_cache import KernelCache, compiled_now, kernel_cache
 
 
 class KernelGroup(StrEnum):
-    """Kernels that are needed together; those that take longest to compile stand first."""
+    """Kernels that are needed together; those that take longest to compile stand first.
+
+    `CLASSICAL` is for filling a cache beforehand: a model without weights loads its own kernels
+    alone (`segserve.ops.classical.warm`).
+    """
 
     CRF = "crf"
     MASKS = "masks"
+    CLASSICAL = "classical"
     LABEL_MAPS = "label_maps"
     OUTLINES = "outlines"
     IMAGES = "images"
@@ -97,6 +102,14 @@ def _run_images() -> None:
         resize_torch.resize_normalise_torch(_PIXELS, out, rule, size, normalise_first=True)
 
 
+def _run_classical() -> None:
+    from segserve.ops.classical.catalogue import SEGMENTERS  # noqa: PLC0415  many modules
+    from segserve.ops.classical.warm import warm_segmenter  # noqa: PLC0415  likewise
+
+    for name in SEGMENTERS:
+        warm_segmenter(name)
+
+
 def _run_label_maps() -> None:
     for classes in (2, 257):
         logits = np.random.default_rng(0).random((classes, 4, 4), dtype=np.float32)
@@ -133,6 +146,7 @@ def _run_crf() -> None:
 _RUNS: dict[KernelGroup, Callable[[], None]] = {
     KernelGroup.CRF: _run_crf,
     KernelGroup.MASKS: _run_masks,
+    KernelGroup.CLASSICAL: _run_classical,
     KernelGroup.LABEL_MAPS: _run_label_maps,
     KernelGroup.OUTLINES: _run_outlines,
     KernelGroup.IMAGES: _run_images,
