@@ -84,8 +84,8 @@ def test_scenes_are_seeded() -> None:
 
 
 def test_mask_cases_agree_with_their_baselines(monkeypatch) -> None:
-    pytest.importorskip("torch")
-    pytest.importorskip("pycocotools")
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    pytest.importorskip("pycocotools", reason="needs the dev extra: make test")
     monkeypatch.setattr(masks, "COUNT", 3)
     for one in masks.cases():
         assert one.baseline is not None
@@ -95,7 +95,7 @@ def test_mask_cases_agree_with_their_baselines(monkeypatch) -> None:
 
 
 def test_outline_cases_agree_with_their_baselines(monkeypatch) -> None:
-    pytest.importorskip("pycocotools")
+    pytest.importorskip("pycocotools", reason="needs the dev extra: make test")
     monkeypatch.setattr(outlines, "COUNT", 3)
     monkeypatch.setattr(outlines, "PICTURE", (90, 130))
     compared = [one for one in outlines.cases() if one.baseline is not None]

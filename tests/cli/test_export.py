@@ -43,7 +43,7 @@ def test_what_is_missing_is_named(capsys, arguments, said: str) -> None:
     ],
 )
 def test_wrong_usage(capsys, tmp_path, recipe: str, more: list[str], said: str) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
     out = tmp_path / "out"
     arguments = ["export", recipe, "--checkpoint", "x.pth", "--out", str(out), *more]
     assert main(arguments) == 2
@@ -58,7 +58,7 @@ def test_an_unknown_flag_names_the_nearest(capsys) -> None:
 
 
 def test_a_checkpoint_that_does_not_fit_fails_in_one_last_line(capsys, tmp_path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     checkpoint = tmp_path / "x.pth"
     torch.save({"model_state": {"wrong.weight": torch.ones(1)}}, checkpoint)
     out = tmp_path / "out"
@@ -71,15 +71,15 @@ def test_a_checkpoint_that_does_not_fit_fails_in_one_last_line(capsys, tmp_path)
 
 
 def test_a_missing_checkpoint_fails(capsys, tmp_path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
     arguments = ["--checkpoint", str(tmp_path / "x.pth"), "--out", str(tmp_path / "out")]
     assert main(["export", "deeplabv3plus_demo", *arguments]) == 1
     assert "no checkpoint" in last_line(capsys.readouterr().err)
 
 
 def test_a_whole_export(capsys, tmp_path) -> None:
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
     from segserve.export.models.deeplabv3plus import deeplabv3plus
 
     checkpoint = tmp_path / "x.pth"

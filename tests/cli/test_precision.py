@@ -7,7 +7,7 @@ import pytest
 from segserve.cli.main import main
 from segserve.scenes import make_scene
 
-Image = pytest.importorskip("PIL.Image")
+Image = pytest.importorskip("PIL.Image", reason="needs the cpu extra: make demo")
 
 
 def last_line(text: str) -> str:
@@ -25,7 +25,7 @@ def pictures(tmp_path):
 
 @pytest.mark.parametrize(("precision", "most_bytes"), [("fp16", 2.4e6), ("int8", 1.4e6)])
 def test_the_bundled_model(repo_root, tmp_path, pictures, capsys, precision, most_bytes) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
     source = repo_root / "model_repository" / "deeplabv3plus_demo"
     words = ["export", "--source", source, "--out", tmp_path, "--images", pictures]
     assert main([*map(str, words), "--precision", precision]) == 0
@@ -47,14 +47,14 @@ def test_the_bundled_model(repo_root, tmp_path, pictures, capsys, precision, mos
     ],
 )
 def test_wrong_usage(capsys, tmp_path, more, code, said) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
     assert main(["export", "--out", str(tmp_path / "out"), *more]) == code
     assert said in last_line(capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_pictures(capsys, repo_root, tmp_path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
     shutil.copytree(repo_root / "model_repository" / "deeplabv3plus_demo", tmp_path / "m")
     words = ["export", "--source", str(tmp_path / "m"), "--out", str(tmp_path / "out")]
     empty = tmp_path / "empty"

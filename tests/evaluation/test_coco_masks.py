@@ -7,7 +7,7 @@ from segserve.core.errors import InvalidInput
 from segserve.evaluation.coco_masks import fill_polygon, read_segmentation
 from segserve.ops.rle import decode
 
-coco = pytest.importorskip("pycocotools.mask")
+coco = pytest.importorskip("pycocotools.mask", reason="needs the dev extra: make test")
 # pycocotools reads polygons in a way that newer numpy warns of.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -24,7 +24,7 @@ def test_the_table_names_every_class():
 
 def test_the_bundled_model_reaches_its_goal_on_a_sample(repo_root):
     """Network input as the served rule makes it, without the server: a resize to a bucket."""
-    onnxruntime = pytest.importorskip("onnxruntime")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the cpu extra: make demo")
     path = repo_root / "model_repository" / "deeplabv3plus_demo" / "1" / "model.onnx"
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     matrix = ConfusionMatrix(len(CLASS_NAMES))

@@ -7,7 +7,7 @@ from segserve.core.regions import Rle
 from segserve.evaluation.iou import box_ious, mask_ious
 from segserve.ops.rle import encode
 
-coco = pytest.importorskip("pycocotools.mask")
+coco = pytest.importorskip("pycocotools.mask", reason="needs the dev extra: make test")
 
 
 def test_boxes():

@@ -33,7 +33,7 @@ def write_program(tmp_path):
 
     Without torch the test is skipped.
     """
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
     def write(source):
         path = tmp_path / "model.pt"

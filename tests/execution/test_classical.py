@@ -93,7 +93,7 @@ def test_a_default_out_of_bounds_fails_the_load(model_file) -> None:
 
 
 def test_a_library_runs_in_a_process_of_its_own(model_file) -> None:
-    pytest.importorskip("skimage")
+    pytest.importorskip("skimage", reason="needs the dev extra: make test")
     path = model_file('{"segmenter": "felzenszwalb"}')
     backend = ClassicalBackend(
         path, ClassicalOptions({"scale": "100", "sigma_px": "0"}, 60, "scikit-image")

@@ -13,7 +13,7 @@ def asked(image, **options):
 
 
 def test_labels_come_back() -> None:
-    pytest.importorskip("skimage")
+    pytest.importorskip("skimage", reason="needs the dev extra: make test")
     image = np.zeros((20, 20, 3), np.uint8)
     image[:, 10:] = 200
     labels = segment(asked(image, scale=100.0, min_size_px=5, sigma_px=0.1)).arrays["labels"]

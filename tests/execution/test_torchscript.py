@@ -82,7 +82,7 @@ def test_views_and_memory_that_may_not_be_written(write_program):
 
 
 def test_threads_are_the_runs_own(write_program):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     path = write_program("def forward(self, x): return x")
     seen = []
 
@@ -124,7 +124,7 @@ def test_outputs_that_are_not_as_declared(write_program):
 
 @pytest.mark.parametrize("content", [b"", b"not a model", bytes(1000)])
 def test_a_corrupt_file_names_itself(tmp_path, content):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
     path = tmp_path / "model.pt"
     path.write_bytes(content)
     with pytest.raises(LoadFailed, match=r"model\.pt.*not a checkpoint"):
@@ -132,7 +132,7 @@ def test_a_corrupt_file_names_itself(tmp_path, content):
 
 
 def test_a_device_that_is_not_there(write_program):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     device_id = torch.cuda.device_count()
     with pytest.raises(LoadFailed, match=f"CUDA device {device_id}"):
         TorchScriptBackend(

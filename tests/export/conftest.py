@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture(scope="session")
 def slim():
     """The demo network with fixed random weights, in evaluation mode."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     from segserve.export.models.deeplabv3plus import deeplabv3plus
 
     with torch.random.fork_rng():
@@ -18,7 +18,7 @@ def slim():
 
 @pytest.fixture(scope="session")
 def slim_graph(slim) -> bytes:
-    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
     from segserve.export.catalogue import find_recipe
     from segserve.export.to_onnx import to_onnx
 

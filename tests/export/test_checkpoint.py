@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import InvalidInput, NotFound  # noqa: E402  after the skip
 from segserve.export.checkpoint import load_checkpoint, match_state_dict  # noqa: E402  same

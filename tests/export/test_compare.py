@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import BackendFailed  # noqa: E402  after the skip
 from segserve.export.compare import (  # noqa: E402  same
@@ -183,7 +183,7 @@ def test_other_outputs_are_an_error() -> None:
 
 
 def test_all_outputs_by_name() -> None:
-    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
     import onnx
 
     make = onnx.helper.make_tensor_value_info

@@ -1,7 +1,7 @@
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("onnxscript")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import AlreadyExists, InvalidInput  # noqa: E402  after the skip
 from segserve.export.catalogue import find_recipe  # noqa: E402  same

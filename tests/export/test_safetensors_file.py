@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import InvalidInput  # noqa: E402  after the skip
 from segserve.export.safetensors_file import read_safetensors  # noqa: E402  same

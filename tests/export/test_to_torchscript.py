@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import BackendFailed  # noqa: E402  after the skip
 from segserve.export.catalogue import find_recipe  # noqa: E402  same

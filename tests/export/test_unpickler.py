@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import InvalidInput
 from segserve.export.records import ArrayRecord, PlainDict, TensorRecord

@@ -60,7 +60,7 @@ def test_segments_are_sorted_and_their_masks_fit(semantic, photo, quarters) -> N
 
 
 def test_equals_torch_at_the_sources_size(semantic, photo) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     logits = np.random.default_rng(0).standard_normal((4, 75, 100)).astype(np.float32)
     plan = semantic().plan(photo(299, 397), DEFAULT_OPTIONS)
     options = SegmentOptions(mask_format=MaskFormat.RAW)

@@ -23,7 +23,7 @@ def noise(seed: int, classes: int, h: int, w: int) -> np.ndarray:
 
 
 def by_torch(logits: np.ndarray, h: int, w: int, align_corners: bool = False) -> np.ndarray:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     up = torch.nn.functional.interpolate(
         torch.from_numpy(np.array(logits))[None],
         size=(h, w),

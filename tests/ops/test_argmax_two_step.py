@@ -45,7 +45,7 @@ def test_equals_the_two_steps(shape, network, content, source) -> None:
 
 
 def test_it_is_torch_s_answer() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     logits = scores((64, 128), classes=19)
     enlarge = partial(torch.nn.functional.interpolate, mode="bilinear")
     x = enlarge(torch.from_numpy(logits)[None], scale_factor=4)

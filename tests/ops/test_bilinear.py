@@ -21,7 +21,7 @@ SIZES = [
 @pytest.mark.parametrize(("h", "w", "height", "width"), SIZES)
 @pytest.mark.parametrize("planes", [1, 9])
 def test_equals_torch(h: int, w: int, height: int, width: int, planes: int) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     given = np.random.default_rng(0).random((planes, h, w), dtype=np.float32)
     want = torch.nn.functional.interpolate(
         torch.from_numpy(given)[None], size=(height, width), mode="bilinear"

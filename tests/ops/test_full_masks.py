@@ -10,14 +10,14 @@ from segserve.ops.full_masks import resize_masks_to_rle
 
 def blobs(seed: int, count: int, h: int, w: int) -> np.ndarray:
     """Probabilities with soft edges and plain insides, as a network gives them."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     coarse = torch.from_numpy(np.random.default_rng(seed).normal(0, 8, (1, count, 5, 6)))
     fine = torch.nn.functional.interpolate(coarse, size=(h, w), mode="bicubic")
     return torch.sigmoid(fine)[0].float().numpy()
 
 
 def by_torch(masks: np.ndarray, padded, content, source, threshold: float = 0.5) -> np.ndarray:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     resize = torch.nn.functional.interpolate
     given = torch.from_numpy(masks.astype(np.float32))[None]
     network = resize(given, size=padded, mode="bilinear")[:, :, : content[0], : content[1]]

@@ -26,7 +26,7 @@ def scene(seed: int, count: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_torch(mask: np.ndarray, box: np.ndarray, h: int, w: int, threshold: float) -> np.ndarray:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     x1, y1, x2, y2 = (torch.tensor(v) for v in box.astype(np.float32))
     ys = (torch.arange(h) + 0.5 - y1) / (y2 - y1) * 2 - 1
     xs = (torch.arange(w) + 0.5 - x1) / (x2 - x1) * 2 - 1
@@ -52,7 +52,7 @@ def test_equals_grid_sample() -> None:
 
 def by_torchvision(masks: np.ndarray, boxes: np.ndarray, h: int, w: int) -> np.ndarray:
     """`paste_masks_in_image`, then the threshold, each mask alone."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     padded = torch.nn.functional.pad(torch.from_numpy(masks)[:, None], (1, 1, 1, 1))
     scale = padded.shape[-1] / masks.shape[-1]
     corners = torch.from_numpy(boxes)

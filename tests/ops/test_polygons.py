@@ -62,7 +62,7 @@ def test_corners_far_away_do_no_harm() -> None:
 @pytest.mark.parametrize("corners", [3, 4, 9, 40])
 @pytest.mark.parametrize("reach", [0, 30])
 def test_coco_polygons_equal_pycocotools(corners: int, reach: int) -> None:
-    tool = pytest.importorskip("pycocotools.mask")
+    tool = pytest.importorskip("pycocotools.mask", reason="needs the dev extra: make test")
     rng = np.random.default_rng(corners)
     for _ in range(25):
         points = rng.uniform([-reach, -reach], [90 + reach, 60 + reach], (corners, 2))

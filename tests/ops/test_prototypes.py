@@ -9,7 +9,7 @@ from segserve.ops.prototypes import assemble_prototypes_to_rle, crop_limits
 
 
 def by_torch(prototypes, coefficients, boxes, h: int, w: int, threshold: float = 0.5):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     protos, rows = torch.from_numpy(prototypes), torch.from_numpy(coefficients)
     masks = torch.sigmoid(protos @ rows.t())
     size = torch.tensor([protos.shape[1], protos.shape[0]] * 2)
@@ -25,7 +25,7 @@ def by_torch(prototypes, coefficients, boxes, h: int, w: int, threshold: float =
 
 
 def scene(seed: int, count: int, h: int = 34, w: int = 38, depth: int = 8):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     rng = np.random.default_rng(seed)
     coarse = torch.from_numpy(rng.normal(0, 2, (1, depth, 6, 6)).astype(np.float32))
     fine = torch.nn.functional.interpolate(coarse, size=(h, w), mode="bicubic").clamp(min=0)

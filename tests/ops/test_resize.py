@@ -16,7 +16,7 @@ def noise(h: int, w: int, seed: int = 0) -> np.ndarray:
 
 
 def test_every_grey_level_equals_torchvision() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     pixels = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
     tensor = torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32).div(255)
     mean = torch.tensor(IMAGENET.mean).view(3, 1, 1)
@@ -51,7 +51,7 @@ SIZES = [
 
 @pytest.mark.parametrize(("source", "target"), SIZES)
 def test_fast_equals_torch_interpolate(source, target) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     pixels = noise(*source)
     out = np.empty((3, *target), np.float32)
     resize_normalise(pixels, out, RAW, target)

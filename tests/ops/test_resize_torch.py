@@ -37,7 +37,7 @@ def resized(pixels, rule, size, *, first: bool) -> np.ndarray:
 @pytest.mark.parametrize(("source", "target"), SIZES)
 @pytest.mark.parametrize("first", [False, True])
 def test_equals_torch_in_either_order(source, target, first: bool) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     pixels, rule = noise(*source), IMAGENET if first else YOLACT
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (rule.mean, rule.std))
     x = torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32).contiguous() / rule.divisor

@@ -13,7 +13,7 @@ SHAPES = [(1, 1), (1, 9), (9, 1), (8, 8), (7, 13), (64, 65), (375, 500)]
 
 
 def coco(mask: np.ndarray) -> bytes:
-    tool = pytest.importorskip("pycocotools.mask")
+    tool = pytest.importorskip("pycocotools.mask", reason="needs the dev extra: make test")
     return tool.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
 
 
@@ -93,7 +93,7 @@ def test_box_is_tight(shape: tuple[int, int]) -> None:
 def test_box_of_a_run_over_two_columns() -> None:
     mask = np.zeros((5, 4), np.uint8)
     mask[4, 1] = mask[0, 2] = 1
-    tool = pytest.importorskip("pycocotools.mask")
+    tool = pytest.importorskip("pycocotools.mask", reason="needs the dev extra: make test")
     x, y, w, h = tool.toBbox(tool.encode(np.asfortranarray(mask)))
     assert rle.to_bbox(rle.encode(mask)) == (x, y, x + w, y + h)
 

@@ -54,7 +54,7 @@ def test_any_two_masks(first: bytes, second: bytes, height: int) -> None:
 
 
 def test_equals_pycocotools() -> None:
-    tool = pytest.importorskip("pycocotools.mask")
+    tool = pytest.importorskip("pycocotools.mask", reason="needs the dev extra: make test")
     masks, others = noise(1, 12), noise(2, 9)
     crowd = [i % 2 == 1 for i in range(9)]
     want = tool.iou(coco(masks), coco(others), [int(flag) for flag in crowd])

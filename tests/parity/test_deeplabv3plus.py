@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("onnxscript")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
 
 from segserve.export.catalogue import find_recipe  # noqa: E402  after the skip
 from segserve.export.checkpoint import load_checkpoint, match_state_dict  # noqa: E402  same

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("onnxscript")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
 
 from segserve.client import Client  # noqa: E402  after the skip
 from segserve.core.options import MaskFormat, SegmentOptions  # noqa: E402  same

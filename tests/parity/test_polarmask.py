@@ -9,9 +9,9 @@ import json
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 cv2 = pytest.importorskip("cv2")
-pytest.importorskip("onnxscript")
+pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
 
 from segserve.client import Client  # noqa: E402  after the skip
 from segserve.core.regions import Rle  # noqa: E402  same

@@ -12,8 +12,8 @@ import json
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("onnxscript")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
 
 from segserve.client import Client  # noqa: E402  after the skip
 from segserve.core.regions import Rle  # noqa: E402  same

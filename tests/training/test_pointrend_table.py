@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the export extra: make export-env")
-onnx = pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx", reason="needs the dev extra: make test")
 
 from segserve.evaluation.coco_ap import average_precision  # noqa: E402
 from segserve.ops.rle import area, decode  # noqa: E402

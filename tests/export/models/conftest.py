@@ -7,7 +7,7 @@ import pytest
 @pytest.fixture
 def lively():
     """Give a small detector weights with which it finds things of several classes."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
     def enliven(make):
         with torch.random.fork_rng():
@@ -64,7 +64,7 @@ def check_columns():
 @pytest.fixture
 def check_graph(pictures):
     """Export a detector; batches of 1, 2 and 5, and no detections at all, equal eager runs."""
-    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
     from segserve.export.compare import compare_outputs, run_eager_outputs, run_graph_outputs
     from segserve.export.to_onnx import to_onnx
 

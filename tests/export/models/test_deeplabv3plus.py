@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import InvalidInput  # noqa: E402  after the skip
 from segserve.export.models.deeplabv3plus import (  # noqa: E402  after the skip

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("onnxscript")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
 
 import onnx  # noqa: E402  after the skip
 import onnxruntime  # noqa: E402  same

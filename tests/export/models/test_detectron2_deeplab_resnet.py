@@ -1,6 +1,6 @@
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.export.models.detectron2_deeplab_resnet import (  # noqa: E402  after the skip
     ActiveConvolution,

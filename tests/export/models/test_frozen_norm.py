@@ -1,6 +1,6 @@
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 from torch import nn  # noqa: E402  after the skip
 
 from segserve.export.models.frozen_norm import (  # noqa: E402  same

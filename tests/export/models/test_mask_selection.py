@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.export.models.mask_selection import (  # noqa: E402  after the skip
     MaskSelection,
@@ -151,8 +151,8 @@ def test_torchscript(cuts) -> None:
 @pytest.fixture(scope="module")
 def graph():
     """The two-section selection in ONNX, its batch free."""
-    pytest.importorskip("onnxscript")
-    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the cpu extra: make demo")
 
     class Network(torch.nn.Module):
         def __init__(self) -> None:

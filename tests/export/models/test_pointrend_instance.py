@@ -1,6 +1,6 @@
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.export.catalogue import find_recipe  # noqa: E402  after the skip
 from segserve.export.compare import run_eager_outputs  # noqa: E402  same

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.export.models.polarmask import (  # noqa: E402  after the skip
     PolarMask,

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.export.models.roi_align import (  # noqa: E402  after the skip
     Pooling,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.export.models.mask_selection import SelectionRule  # noqa: E402  after the skip
 from segserve.export.models.solo_parts import SoloShape  # noqa: E402  same

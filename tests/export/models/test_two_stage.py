@@ -1,6 +1,6 @@
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.export.models.detections import (  # noqa: E402  after the skip
     DetectionRule,

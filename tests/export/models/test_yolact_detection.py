@@ -2,7 +2,7 @@
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.export.models.yolact_detection import (  # noqa: E402  after the skip
     FastNms,

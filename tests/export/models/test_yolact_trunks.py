@@ -2,7 +2,7 @@
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import InvalidInput  # noqa: E402  after the skip
 from segserve.export.models.yolact_trunks import Darknet, YolactResNet, trunk  # noqa: E402  same

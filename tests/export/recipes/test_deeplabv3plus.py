@@ -33,7 +33,7 @@ def test_demo_labels_are_those_of_the_scenes() -> None:
     [("vainf_deeplabv3plus_mobilenet_os8", 16, 8), ("deeplabv3plus_demo", 17, 5)],
 )
 def test_build_gives_the_stride_and_the_classes(name: str, low_px: int, high_px: int) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     recipe = next(r for r in RECIPES if r.name == name)
     model = recipe.build()
     assert not model.training
@@ -45,7 +45,7 @@ def test_build_gives_the_stride_and_the_classes(name: str, low_px: int, high_px:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_the_documented_sizes_are_those_of_the_networks(recipe, repo_root) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):

@@ -32,7 +32,7 @@ def test_samples_fit_the_inputs(recipe) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_every_golden_has_the_networks_names_and_shapes(recipe, goldens) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     manifest = json.loads((goldens / recipe.name / "manifest.json").read_text())
     with torch.device("meta"):
         state = recipe.build().state_dict()
@@ -42,7 +42,7 @@ def test_every_golden_has_the_networks_names_and_shapes(recipe, goldens) -> None
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_the_documented_sizes_are_those_of_the_networks(recipe, repo_root) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     with torch.device("meta"):
         model = recipe.build()
     millions = sum(value.numel() for value in model.state_dict().values()) / 1e6

@@ -49,8 +49,8 @@ def test_deeplab_refuses_what_the_official_program_refuses() -> None:
 @pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_the_exported_graph_equals_the_network() -> None:
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
     from segserve.export.compare import compare, noise_like
     from segserve.export.models.pointrend_semantic import PointRendSemantic, PointRendWidths
     from segserve.export.to_onnx import to_onnx
@@ -66,7 +66,7 @@ def test_the_exported_graph_equals_the_network() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_the_documented_sizes_are_those_of_the_networks(recipe, repo_root) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):

@@ -18,7 +18,7 @@ def test_the_configuration_fits_itself() -> None:
 
 
 def test_build() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     with torch.device("meta"):
         model = RECIPE.build()
     assert not model.training

@@ -18,7 +18,7 @@ def test_a_family_takes_the_configuration(recipe) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_outputs_are_what_the_network_gives(recipe) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     with torch.inference_mode():
         columns = recipe.build()(*(torch.from_numpy(x) for x in recipe.sample_inputs().values()))
     assert len(columns) == len(recipe.config().outputs)

@@ -18,8 +18,8 @@ def test_the_server_understands_the_configuration(recipe) -> None:
 
 
 def test_the_exported_graph_equals_the_network() -> None:
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
     from segserve.export.compare import compare, noise_like
     from segserve.export.models.resnet import ResNetPyramid
     from segserve.export.models.torchvision_semantic import (
@@ -42,7 +42,7 @@ def test_the_exported_graph_equals_the_network() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_the_documented_sizes_are_those_of_the_networks(recipe, repo_root) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):

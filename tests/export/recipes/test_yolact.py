@@ -27,8 +27,8 @@ def test_variants() -> None:
 
 @pytest.mark.parametrize("cross_class", [pytest.param(False, marks=pytest.mark.parity), True])
 def test_the_exported_graph_is_the_network(cross_class) -> None:
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
     from segserve.export.compare import compare_outputs, run_eager_outputs, run_graph_outputs
     from segserve.export.models.yolact import Yolact, YolactShape
     from segserve.export.models.yolact_detection import FastNmsRule
@@ -55,7 +55,7 @@ def test_the_exported_graph_is_the_network(cross_class) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_the_documented_sizes_are_those_of_the_networks(recipe, repo_root) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):

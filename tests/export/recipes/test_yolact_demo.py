@@ -27,7 +27,7 @@ def test_the_configuration_fits_itself() -> None:
 
 
 def test_the_outputs_are_as_declared_and_the_weights_below_five_megabytes() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
     model = RECIPE.build()
     assert sum(p.numel() * p.element_size() for p in model.parameters()) < 4.9e6
     assert float(RECIPE.config().parameters["nms_iou_threshold"]) == model.detect.iou_threshold
@@ -44,7 +44,7 @@ def test_the_bundled_graph_is_small(repo_root) -> None:
 
 def test_the_bundled_model_reaches_its_goal_on_a_sample(repo_root) -> None:
     """Served steps without the server: preparation, network, regions."""
-    onnxruntime = pytest.importorskip("onnxruntime")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the cpu extra: make demo")
     path = repo_root / "model_repository" / RECIPE.name / "1" / "model.onnx"
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

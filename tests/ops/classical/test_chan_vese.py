@@ -40,7 +40,9 @@ def test_a_disc_comes_back(disc, start) -> None:
     ],
 )
 def test_scikit_image_gives_the_same_mask(shape, rounds, smoothing, lambda1, lambda2, start):
-    morphsnakes = pytest.importorskip("skimage.segmentation")
+    morphsnakes = pytest.importorskip(
+        "skimage.segmentation", reason="needs the dev extra: make test"
+    )
     grey = picture(*shape, seed=shape[0])
     begin = {
         "checkerboard": morphsnakes.checkerboard_level_set,

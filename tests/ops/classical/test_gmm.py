@@ -79,7 +79,7 @@ def test_a_round_at_the_borders_of_blocks(count, dims) -> None:
 
 @pytest.mark.parametrize("features", ["colour", "colour+position"])
 def test_scikit_learn_from_the_same_start_agrees(features) -> None:
-    mixture = pytest.importorskip("sklearn.mixture")
+    mixture = pytest.importorskip("sklearn.mixture", reason="needs the dev extra: make test")
     random = np.random.default_rng(5)
     colours = np.array([(40, 50, 60), (90, 80, 70), (200, 90, 40), (120, 180, 220)])
     y, x = np.mgrid[:90, :120]

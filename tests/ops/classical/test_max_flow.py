@@ -50,8 +50,8 @@ def test_no_cut_of_a_tiny_grid_is_cheaper(seed) -> None:
     ("seed", "size"), [(1, (9, 13)), (2, (20, 17)), (3, (1, 30)), (4, (30, 40))]
 )
 def test_as_much_flow_as_scipy_finds(seed, size) -> None:
-    sparse = pytest.importorskip("scipy.sparse")
-    csgraph = pytest.importorskip("scipy.sparse.csgraph")
+    sparse = pytest.importorskip("scipy.sparse", reason="needs the dev extra: make test")
+    csgraph = pytest.importorskip("scipy.sparse.csgraph", reason="needs the dev extra: make test")
     height, width = size
     to_source, to_sink, links = problem(seed, height, width)
     links *= np.random.default_rng(seed).random(links.shape) < 0.6
