@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,18 @@ from segserve.ops.warm import KernelGroup
 groups = (KernelGroup.OUTLINES,)
 print(json.dumps([compile_missing(groups, 2), "segserve.ops.contours_kernel" in sys.modules,
                   compile_missing(groups, 2)]))
+"""
+STOPPED = """import json, threading
+from segserve.core.errors import ShuttingDown
+from segserve.execution.kernels import Kernels
+from segserve.ops.warm import KernelGroup
+kernels = Kernels(2)
+threading.Timer(2.0, kernels.stop).start()
+try:
+    kernels.ready([KernelGroup.MASKS, KernelGroup.CRF])
+    print(json.dumps("ready"))
+except ShuttingDown:
+    print(json.dumps("ShuttingDown"))
 """
 LATE = """import json, sys
 from pathlib import Path
@@ -109,3 +122,9 @@ def test_a_child_that_fails_is_told(monkeypatch, caplog) -> None:
 def test_the_program_says_what_it_did(capsys) -> None:
     assert main([]) == 0
     assert capsys.readouterr().out.startswith("kernels compiled: ")
+
+
+def test_stopping_ends_the_children_at_once(tmp_path: Path) -> None:
+    started_s = time.monotonic()
+    assert run(STOPPED, NUMBA_CACHE_DIR=str(tmp_path)) == "ShuttingDown"
+    assert time.monotonic() - started_s < 15  # the kernels take half a minute

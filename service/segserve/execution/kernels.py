@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from segserve.core.errors import ShuttingDown
 from segserve.execution.cores import available_cores
 from segserve.execution.heap import release_code
 from segserve.ops.kernel_cache import CacheKind, kernel_cache, use_folder
@@ -39,18 +40,30 @@ class Kernels:
         self._cores = cores
         self._ready: set[KernelGroup] = set()
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End what compiles; whoever waits for it, or asks later, is refused."""
+        self._stopping.set()
 
     def ready(self, groups: Iterable[KernelGroup]) -> WarmedKernels | None:
         """Compile or load what is not ready yet; None when all of it was.
 
         Blocking: up to a minute with an empty cache, about two seconds with a filled one.
+
+        Raises
+        ------
+        ShuttingDown
+            After `stop`.
         """
         with self._lock:
             wanted = tuple(group for group in KernelGroup if group in set(groups) - self._ready)
             if not wanted:
                 return None
             start_s = time.perf_counter()
-            compiled = compile_missing(wanted, self._cores)
+            compiled = compile_missing(wanted, self._cores, self._stopping.is_set)
+            if self._stopping.is_set():
+                raise ShuttingDown("the server is stopping: its kernels were not compiled")
             warmed = warm_kernels(wanted)
             self._ready.update(wanted)
             release_code(_COMPILER)
@@ -58,10 +71,13 @@ class Kernels:
             return WarmedKernels(seconds, compiled + warmed.compiled, warmed.cache)
 
 
-def compile_missing(groups: Iterable[KernelGroup], cores: int) -> int:
+def compile_missing(
+    groups: Iterable[KernelGroup], cores: int, stop: Callable[[], bool] = lambda: False
+) -> int:
     """Let child processes compile the groups that the cache lacks; gives the kernels compiled.
 
-    A child that fails is logged: whoever needs its kernels next compiles them itself.
+    Once `stop` says so the children are ended and no more are started. A child that fails is
+    logged: whoever needs its kernels next compiles them itself.
     """
     cache = kernel_cache()
     if cache.kind is CacheKind.NONE:
@@ -70,7 +86,7 @@ def compile_missing(groups: Iterable[KernelGroup], cores: int) -> int:
     waiting = list(missing_groups(groups))
     running: list[subprocess.Popen[str]] = []
     compiled = 0
-    while waiting or running:
+    while (waiting or running) and not stop():
         while waiting and len(running) < cores:
             running.append(_start(waiting.pop(0), folder))
         ended = [child for child in running if child.poll() is not None]
@@ -78,6 +94,9 @@ def compile_missing(groups: Iterable[KernelGroup], cores: int) -> int:
         running = [child for child in running if child not in ended]
         if not ended:
             time.sleep(_LOOK_S)
+    for child in running:
+        child.kill()
+        child.communicate()
     return compiled
 
 

@@ -219,7 +219,8 @@ class ModelControl:
         return {n: f for n, f in changed.items() if n not in settled}
 
     async def close(self) -> None:
-        """Stop polling, and remove what load requests brought."""
+        """Stop polling and compiling, and remove what load requests brought."""
+        self._loader.close()
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)

@@ -77,6 +77,10 @@ class Loader:
         self._max_image_pixels = max_image_pixels
         self._auto_complete = auto_complete
 
+    def close(self) -> None:
+        """End what compiles for loads under way; they fail, and so do later ones."""
+        self._kernels.stop()
+
     async def load(self, plan: LoadPlan, version: VersionFiles) -> ServedModel:
         """Load and warm one version.
 
