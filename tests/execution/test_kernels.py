@@ -23,14 +23,14 @@ print(json.dumps([compile_missing(groups, 2), "segserve.ops.contours_kernel" in 
 STOPPED = """import json, threading
 from segserve.core.errors import ShuttingDown
 from segserve.execution.kernels import Kernels
-from segserve.ops.warm import KernelGroup
+from segserve.ops.warm import KernelGroup, missing_groups
 kernels = Kernels(2)
 threading.Timer(2.0, kernels.stop).start()
 try:
     kernels.ready([KernelGroup.MASKS, KernelGroup.CRF])
     print(json.dumps("ready"))
 except ShuttingDown:
-    print(json.dumps("ShuttingDown"))
+    print(json.dumps(["ShuttingDown", *missing_groups([KernelGroup.MASKS])]))
 """
 LATE = """import json, sys
 from pathlib import Path
@@ -126,5 +126,5 @@ def test_the_program_says_what_it_did(capsys) -> None:
 
 def test_stopping_ends_the_children_at_once(tmp_path: Path) -> None:
     started_s = time.monotonic()
-    assert run(STOPPED, NUMBA_CACHE_DIR=str(tmp_path)) == "ShuttingDown"
+    assert run(STOPPED, NUMBA_CACHE_DIR=str(tmp_path)) == ["ShuttingDown", "masks"]
     assert time.monotonic() - started_s < 15  # the kernels take half a minute
