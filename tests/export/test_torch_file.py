@@ -1,4 +1,5 @@
 import pickle
+import re
 import zipfile
 
 import numpy as np
@@ -90,6 +91,23 @@ def test_a_compressed_zip_could_be_a_bomb(saved, tmp_path) -> None:
     bad = rezip(saved, tmp_path / "bad.pth", method=zipfile.ZIP_DEFLATED)
     with pytest.raises(InvalidInput, match="compressed"):
         read(bad)
+
+
+@pytest.mark.parametrize("record", ["data.pkl", "data/0"])
+def test_an_encrypted_record_says_so(saved, tmp_path, record: str) -> None:
+    data = bytearray(saved.read_bytes())
+    for signature, flags_at, name_at in ((b"PK\3\4", 6, 30), (b"PK\1\2", 8, 46)):
+        name = f"good/{record}".encode()
+        start = next(
+            found.start()
+            for found in re.finditer(re.escape(signature), data)
+            if data[found.start() + name_at :].startswith(name)
+        )
+        data[start + flags_at] |= 1
+    (tmp_path / "bad.pth").write_bytes(data)
+    said = rf"record '{record}' is encrypted, expected plain .*: unpack the ZIP with its password"
+    with pytest.raises(InvalidInput, match=said):
+        read(tmp_path / "bad.pth")
 
 
 def test_a_flipped_bit_is_seen(saved, tmp_path) -> None:

@@ -24,6 +24,7 @@ from segserve.export.unpickler import AllowListUnpickler
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_ENCRYPTED = 0x1  # bit of the general purpose flags, APPNOTE.TXT 4.4.4
 
 
 class OpenCheckpoint(Protocol):
@@ -70,6 +71,11 @@ class _ZipCheckpoint:
             info = self._archive.getinfo(self._prefix + name)
         except KeyError:
             raise InvalidInput(f"the checkpoint has no record {name!r}: it is damaged") from None
+        if info.flag_bits & _ENCRYPTED:
+            raise InvalidInput(
+                f"record {name!r} is encrypted, expected plain records as torch.save writes them: "
+                "unpack the ZIP with its password and pack it again without (zip -0 -r)"
+            )
         if info.compress_type != zipfile.ZIP_STORED:
             raise InvalidInput(f"record {name!r} is compressed; torch.save stores them plainly")
         return self._archive.open(info)
