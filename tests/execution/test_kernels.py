@@ -15,10 +15,21 @@ from segserve.ops.warm import KernelGroup
 
 COLD = """import json, sys
 from segserve.execution.kernels import compile_missing
-from segserve.ops.warm import KernelGroup
-groups = (KernelGroup.OUTLINES,)
-print(json.dumps([compile_missing(groups, 2), "segserve.ops.contours_kernel" in sys.modules,
+from segserve.ops.warm import NEEDS, KernelGroup, missing_groups
+groups = (KernelGroup.SELECTIVE_SEARCH,)
+print(json.dumps([compile_missing(groups, 2), [m for m in sys.modules if "felzenszwalb_k" in m],
+                  [str(group) for group in missing_groups((*NEEDS[groups[0]], *groups))],
                   compile_missing(groups, 2)]))
+"""
+SIDE_BY_SIDE = """import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from segserve.execution.kernels import Compilers, Kernels
+from segserve.ops.warm import KernelGroup
+compilers, codecs = Compilers(2), "PIL.PngImagePlugin" in sys.modules
+with ThreadPoolExecutor(2) as threads:
+    both = list(threads.map(compilers.compile, [[KernelGroup.RANDOM_WALKER]] * 2))
+Kernels(2).ready([KernelGroup.RANDOM_WALKER])
+print(json.dumps([sorted(both), codecs, "PIL.PngImagePlugin" in sys.modules]))
 """
 STOPPED = """import json, threading
 from segserve.core.errors import ShuttingDown
@@ -88,10 +99,19 @@ def run(program: str, *arguments: str, **environment: str) -> object:
 
 
 def test_children_compile_into_the_cache_of_this_process(tmp_path: Path) -> None:
-    compiled, opened_here, again = run(COLD, NUMBA_CACHE_DIR=str(tmp_path))
+    compiled, opened_here, missing, again = run(COLD, NUMBA_CACHE_DIR=str(tmp_path))
     assert compiled > 5
-    assert not opened_here
+    assert opened_here == []
+    assert missing == []  # nor what the group needs
     assert again == 0
+
+
+def test_two_that_ask_at_a_time_wait_for_one_compilation_and_codecs_are_open(tmp_path) -> None:
+    compiled, open_before, open_after = run(SIDE_BY_SIDE, NUMBA_CACHE_DIR=str(tmp_path))
+    assert compiled[0] == 0
+    assert compiled[1] > 0
+    assert not open_before
+    assert open_after
 
 
 @pytest.mark.parametrize(
@@ -111,12 +131,12 @@ def test_what_is_ready_is_not_made_ready_again() -> None:
 
 
 def test_a_child_that_fails_is_told(monkeypatch, caplog) -> None:
-    monkeypatch.setattr(kernels, "missing_groups", lambda _: [KernelGroup.CRF, KernelGroup.MASKS])
+    monkeypatch.setattr(kernels, "missing_groups", lambda groups: groups)
     monkeypatch.setattr(kernels.sys, "executable", "/bin/false")
     with caplog.at_level(logging.WARNING):
-        assert compile_missing([KernelGroup.CRF], 1) == 0
+        assert compile_missing([KernelGroup.CRF, KernelGroup.TEXTON], 1) == 0
     told = [r.error for r in caplog.records if r.message == "kernels_not_compiled_beside"]
-    assert told == ["the compiling process ended with 1"] * 2
+    assert told == ["the compiling process ended with 1"] * 3  # texton needs k-means
 
 
 def test_the_program_says_what_it_did(capsys) -> None:

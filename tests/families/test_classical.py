@@ -10,6 +10,7 @@ from segserve.core.prompts import Prompt
 from segserve.core.tensor import DataType, TensorSpec
 from segserve.families.factory import build_family
 from segserve.families.family import TakesParameters
+from segserve.ops.warm import KernelGroup
 
 INPUTS = (
     TensorSpec("image", DataType.UINT8, (-1, -1, 3)),
@@ -42,6 +43,11 @@ def test_small_images_go_as_they_are() -> None:
     assert plan.inputs_shapes == {"image": (6, 8, 3)}
     assert out["image"].dtype == np.uint8
     assert np.array_equal(out["image"], picture.pixels)
+
+
+def test_our_own_code_names_its_kernels_and_a_library_needs_none() -> None:
+    assert family().kernels == {KernelGroup.LABEL_MAPS, KernelGroup.KMEANS}
+    assert family(implementation="skimage").kernels == {KernelGroup.LABEL_MAPS}
 
 
 def test_options_become_tensors() -> None:

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -159,6 +161,27 @@ def test_no_bomb_warning_under_a_raised_limit(encode, monkeypatch) -> None:
 def test_one_pixel(encode) -> None:
     for kind in ("JPEG", "PNG", "WEBP"):
         assert decode(encode(np.full((1, 1, 3), 90, np.uint8), kind)).shape == (1, 1, 3)
+
+
+def test_opened_codecs_leave_no_import_to_a_request(picture, encode, tmp_path) -> None:
+    for kind in ("JPEG", "PNG", "WEBP"):
+        (tmp_path / kind).write_bytes(encode(picture, kind))
+    (tmp_path / "cmyk").write_bytes(encode(picture, "JPEG", "CMYK"))
+    code = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from segserve.ops.image import decode, open_codecs\n"
+        "from segserve.ops.png import encode_label_png\n"
+        "assert 'PIL' not in sys.modules\n"
+        "open_codecs()\n"
+        "opened = set(sys.modules)\n"
+        "for path in Path(sys.argv[1]).iterdir(): decode(path.read_bytes())\n"
+        "encode_label_png(np.zeros((2, 3), np.uint8))\n"
+        "print(len(opened), sorted(set(sys.modules) - opened))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(told[0]) > 0
+    assert told[1:] == ["[]"]
 
 
 @given(st.integers(0, 5000), st.binary(min_size=1, max_size=6))

@@ -5,12 +5,26 @@ import sys
 from pathlib import Path
 
 import segserve
-from segserve.ops.warm import warm_kernels
+from segserve.ops.classical.catalogue import SEGMENTERS
+from segserve.ops.warm import NEEDS, KernelGroup, warm_kernels, with_needs
 
 
 def test_second_time_is_quick() -> None:
     warm_kernels()
     assert warm_kernels().seconds < 1
+
+
+def test_every_segmenter_is_a_group() -> None:
+    assert {group for group in KernelGroup if group in SEGMENTERS} == set(SEGMENTERS)
+
+
+def test_needs_stand_before_what_needs_them_and_are_told_in_full() -> None:
+    order = list(KernelGroup)
+    for group, needs in NEEDS.items():
+        assert all(order.index(need) < order.index(group) for need in needs)
+        assert all(set(NEEDS.get(need, ())) <= set(needs) for need in needs)
+    wanted = with_needs([KernelGroup.TEXTON, KernelGroup.MASKS])
+    assert wanted == tuple(map(KernelGroup, ["runs", "polygons", "masks", "kmeans", "texton"]))
 
 
 def test_every_kernel_module_is_loaded() -> None:

@@ -13,16 +13,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from segserve.core.errors import ShuttingDown
 from segserve.execution.cores import available_cores
 from segserve.execution.heap import release_code
+from segserve.ops.image import open_codecs
 from segserve.ops.kernel_cache import CacheKind, kernel_cache, use_folder
-from segserve.ops.warm import KernelGroup, WarmedKernels, missing_groups, warm_kernels
+from segserve.ops.warm import (
+    NEEDS,
+    KernelGroup,
+    WarmedKernels,
+    missing_groups,
+    warm_kernels,
+    with_needs,
+)
 
 log = logging.getLogger(__name__)
-_LOOK_S = 0.05
 _COMPILER = "libllvmlite.so"
 """LLVM, as numba loads it: loading kernels runs through 50 MB of it, running them through none."""
 
@@ -37,98 +45,205 @@ class Kernels:
     """
 
     def __init__(self, cores: int) -> None:
-        self._cores = cores
+        self._compilers = Compilers(cores)
         self._ready: set[KernelGroup] = set()
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
 
     def stop(self) -> None:
         """End what compiles; whoever waits for it, or asks later, is refused."""
-        self._stopping.set()
+        self._compilers.stop()
 
     def ready(self, groups: Iterable[KernelGroup]) -> WarmedKernels | None:
-        """Compile or load what is not ready yet; None when all of it was.
+        """Compile or load what is not ready yet, and open what reads pictures.
 
         Blocking: up to a minute with an empty cache, about two seconds with a filled one.
+
+        Returns
+        -------
+        warmed : WarmedKernels or None
+            None when all of it was ready.
 
         Raises
         ------
         ShuttingDown
             After `stop`.
         """
+        open_codecs()
+        start_s = time.perf_counter()
+        wanted = self._unready(groups)
+        compiled = self._compilers.compile(wanted)
         with self._lock:
-            wanted = tuple(group for group in KernelGroup if group in set(groups) - self._ready)
+            if self._compilers.are_stopped():
+                raise ShuttingDown("the server is stopping: its kernels were not compiled")
+            wanted = self._unready(wanted)
             if not wanted:
                 return None
-            start_s = time.perf_counter()
-            compiled = compile_missing(wanted, self._cores, self._stopping.is_set)
-            if self._stopping.is_set():
-                raise ShuttingDown("the server is stopping: its kernels were not compiled")
             warmed = warm_kernels(wanted)
             self._ready.update(wanted)
             release_code(_COMPILER)
-            seconds = time.perf_counter() - start_s
-            return WarmedKernels(seconds, compiled + warmed.compiled, warmed.cache)
+        seconds = time.perf_counter() - start_s
+        return WarmedKernels(seconds, compiled + warmed.compiled, warmed.cache)
+
+    def _unready(self, groups: Iterable[KernelGroup]) -> tuple[KernelGroup, ...]:
+        return tuple(group for group in with_needs(groups) if group not in self._ready)
 
 
-def compile_missing(
-    groups: Iterable[KernelGroup], cores: int, stop: Callable[[], bool] = lambda: False
-) -> int:
-    """Let child processes compile the groups that the cache lacks; gives the kernels compiled.
+class Compilers:
+    """Child processes that compile one group after another, and end when there is none left.
 
-    Once `stop` says so the children are ended and no more are started. A child that fails is
-    logged: whoever needs its kernels next compiles them itself.
+    A group is compiled once, however many threads ask for it, and after those that it needs. A
+    child that fails is logged: whoever needs its kernels next compiles them itself.
+
+    Parameters
+    ----------
+    cores : int
+        Child processes at a time.
     """
-    cache = kernel_cache()
-    if cache.kind is CacheKind.NONE:
+
+    def __init__(self, cores: int) -> None:
+        self._threads = ThreadPoolExecutor(cores, "kernels")
+        self._lock = threading.Lock()
+        self._asked: dict[KernelGroup, Future[int]] = {}
+        self._unfinished = 0
+        self._children: set[_Child] = set()
+        self._idle: list[_Child] = []
+        self._stopped = threading.Event()
+
+    def are_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped.is_set()
+
+    def stop(self) -> None:
+        """End the children; what is asked later is left uncompiled."""
+        with self._lock:
+            self._stopped.set()
+            for child in self._children:
+                child.kill()
+        self._threads.shutdown(wait=False)
+
+    def compile(self, groups: Iterable[KernelGroup]) -> int:
+        """Compile those of some groups that the cache lacks; blocks until they are there.
+
+        Returns
+        -------
+        compiled : int
+            Kernels; those that another thread had asked for are its own.
+        """
+        wanted = tuple(groups)
+        with self._lock:
+            new = self._submit(tuple(group for group in wanted if group not in self._asked))
+            asked = [self._asked[group] for group in wanted if group in self._asked]
+        wait(asked)
+        return sum(future.result() for future in new)
+
+    def _submit(self, groups: tuple[KernelGroup, ...]) -> list[Future[int]]:
+        if not groups or self._stopped.is_set() or kernel_cache().kind is CacheKind.NONE:
+            return []
+        missing = missing_groups(groups)
+        self._unfinished += len(missing)
+        for group in missing:
+            first = [self._asked[need] for need in NEEDS.get(group, ()) if need in self._asked]
+            self._asked[group] = self._threads.submit(self._compile, group, first)
+        return [self._asked[group] for group in missing]
+
+    def _compile(self, group: KernelGroup, first: list[Future[int]]) -> int:
+        try:
+            wait(first)
+            child = self._take()
+            return 0 if child is None else self._ask(child, group)
+        finally:
+            for child in self._done():
+                child.end()
+
+    def _done(self) -> list[_Child]:
+        """Count a group as done; gives the children that are needed no more."""
+        with self._lock:
+            self._unfinished -= 1
+            if self._unfinished:
+                return []
+            ended, self._idle = self._idle, []
+            self._children.difference_update(ended)
+            return ended
+
+    def _take(self) -> _Child | None:
+        """Give a child that has nothing to do; None after `stop`."""
+        with self._lock:
+            if self._stopped.is_set():
+                return None
+            if not self._idle:
+                self._idle.append(_Child())
+                self._children.add(self._idle[-1])
+            return self._idle.pop()
+
+    def _ask(self, child: _Child, group: KernelGroup) -> int:
+        compiled = child.compile(group)
+        with self._lock:
+            if compiled is not None:
+                self._idle.append(child)
+                return compiled
+            self._children.remove(child)
+        why = f"the compiling process ended with {child.end()}"
+        if not self._stopped.is_set():
+            log.warning("kernels_not_compiled_beside", extra={"group": group, "error": why})
         return 0
-    folder = "" if cache.kind is CacheKind.PACKAGE else str(cache.folder)
-    waiting = list(missing_groups(groups))
-    running: list[subprocess.Popen[str]] = []
-    compiled = 0
-    while (waiting or running) and not stop():
-        while waiting and len(running) < cores:
-            running.append(_start(waiting.pop(0), folder))
-        ended = [child for child in running if child.poll() is not None]
-        compiled += sum(map(_result, ended))
-        running = [child for child in running if child not in ended]
-        if not ended:
-            time.sleep(_LOOK_S)
-    for child in running:
-        child.kill()
-        child.communicate()
-    return compiled
 
 
-def _start(group: KernelGroup, folder: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "segserve.execution.kernels", folder, group.value]
-    return subprocess.Popen(  # noqa: S603  our own program
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    )
+class _Child:
+    """One compiling process."""
+
+    def __init__(self) -> None:
+        cache = kernel_cache()
+        folder = "" if cache.kind is CacheKind.PACKAGE else str(cache.folder)
+        command = [sys.executable, "-m", "segserve.execution.kernels", folder]
+        self._process = subprocess.Popen(  # noqa: S603  our own program
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def compile(self, group: KernelGroup) -> int | None:
+        """Give the number of kernels compiled; None when the process ended instead."""
+        given, told = self._process.stdin, self._process.stdout
+        if given is None or told is None:
+            return None
+        try:
+            given.write(f"{group}\n")
+            given.flush()
+            answer = told.readline().strip()
+        except BrokenPipeError:
+            return None
+        return int(answer) if answer.isdigit() else None
+
+    def kill(self) -> None:
+        """End it in the middle of its work."""
+        self._process.kill()
+
+    def end(self) -> int:
+        """Let it end, and give its exit code."""
+        self._process.communicate()
+        return self._process.returncode
 
 
-def _result(child: subprocess.Popen[str]) -> int:
-    """Give how many kernels an ended child has compiled."""
-    told = child.communicate()[0].strip()
-    if child.returncode != 0 or not told.isdigit():
-        why = f"the compiling process ended with {child.returncode}"
-        log.warning("kernels_not_compiled_beside", extra={"error": why})
-        return 0
-    return int(told)
+def compile_missing(groups: Iterable[KernelGroup], cores: int) -> int:
+    """Let child processes compile what the cache lacks of some groups; gives how many kernels."""
+    compilers = Compilers(cores)
+    try:
+        return compilers.compile(with_needs(groups))
+    finally:
+        compilers.stop()
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Compile one group into a folder (``FOLDER GROUP``), or all that are missing (nothing)."""
+    """Compile into a folder the groups that standard input names, or all (no FOLDER)."""
     if not arguments:
         start_s = time.perf_counter()
         compiled = compile_missing(KernelGroup, available_cores())
         print(f"kernels compiled: {compiled} in {time.perf_counter() - start_s:.0f} s")  # noqa: T201  a program's answer
         return 0
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when it is over
-    folder, group = arguments
+    (folder,) = arguments
     if folder:
         use_folder(folder)
-    print(warm_kernels((KernelGroup(group),)).compiled)  # noqa: T201  read by the parent
+    for group in sys.stdin:
+        print(warm_kernels((KernelGroup(group.strip()),)).compiled, flush=True)  # noqa: T201  read by the parent
     return 0
 
 

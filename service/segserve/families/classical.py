@@ -17,6 +17,7 @@ from segserve.families.option_checks import check_options
 from segserve.families.parameter_values import ParameterReader, whole
 from segserve.families.prompt_tensors import prompt_tensors
 from segserve.ops.classical.catalogue import Segmenter, segmenter_named
+from segserve.ops.classical.libraries import OWN
 from segserve.ops.image import decode
 from segserve.ops.image_header import ImageHeader, read_header
 from segserve.ops.png import Palette
@@ -59,6 +60,8 @@ class ClassicalRule:
     max_image_pixels : int
         Larger images are refused before they are decoded.
     palette : Palette
+    implementation : str
+        ``own``, or the library whose code runs instead.
     """
 
     segmenter: Segmenter
@@ -67,6 +70,7 @@ class ClassicalRule:
     max_side_px: int
     max_image_pixels: int
     palette: Palette = ()
+    implementation: str = OWN
 
 
 def build_classical(
@@ -97,8 +101,9 @@ def build_classical(
         )
     expected = "a whole number of pixels, at least 1"
     side_px = reader.read("max_side", whole, expected, _DEFAULT_MAX_SIDE_PX)
+    implementation = parameters.get("implementation", "").strip() or OWN
     return ClassicalFamily(
-        ClassicalRule(segmenter, dtypes, labels, side_px, max_image_pixels, palette)
+        ClassicalRule(segmenter, dtypes, labels, side_px, max_image_pixels, palette, implementation)
     )
 
 
@@ -115,8 +120,10 @@ class ClassicalFamily:
 
     @property
     def kernels(self) -> frozenset[KernelGroup]:
-        """The compiled kernels that it may call."""
-        return frozenset({KernelGroup.LABEL_MAPS})
+        """The compiled kernels that it and its backend may call."""
+        if self.rule.implementation != OWN:
+            return frozenset({KernelGroup.LABEL_MAPS})
+        return frozenset({KernelGroup.LABEL_MAPS, KernelGroup(self.rule.segmenter.name)})
 
     @property
     def warm_shapes(self) -> tuple[tuple[int, int], ...]:

@@ -83,6 +83,16 @@ def decode(
     return upright(pixels, header.orientation)
 
 
+def open_codecs() -> None:
+    """Import what `decode` and `segserve.ops.png` import late: about 70 ms once in a process."""
+    import simplejpeg  # noqa: F401, PLC0415  opens late
+    from PIL import Image  # noqa: PLC0415  opens late
+
+    Image.preinit()  # what Image.save looks for
+    for image_format in ImageFormat:
+        _plugin(image_format)
+
+
 def upright(pixels: Array, orientation: Orientation) -> Array:
     """Turn and mirror stored pixels as EXIF says (Pillow's ``ImageOps.exif_transpose``).
 

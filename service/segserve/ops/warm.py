@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from segserve.core.regions import Rle
 from segserve.ops import (
     argmax,
     argmax_two_step,
@@ -31,18 +33,46 @@ from segserve.ops.kernel_cache import KernelCache, compiled_now, kernel_cache
 
 
 class KernelGroup(StrEnum):
-    """Kernels that are needed together; those that take longest to compile stand first.
+    """Kernels that are needed together; what others wait for and what takes longest stand first.
 
-    `CLASSICAL` is for filling a cache beforehand: a model without weights loads its own kernels
-    alone (`segserve.ops.classical.warm`).
+    Those behind `IMAGES` are segmenters without weights, by their names in the catalogue.
     """
 
+    RUNS = "runs"
     CRF = "crf"
+    POLYGONS = "polygons"
     MASKS = "masks"
-    CLASSICAL = "classical"
     LABEL_MAPS = "label_maps"
     OUTLINES = "outlines"
     IMAGES = "images"
+    KMEANS = "kmeans"
+    SLIC = "slic"
+    GMM = "gmm"
+    FELZENSZWALB = "felzenszwalb"
+    SNAKE = "snake"
+    GRAPH_CUT = "graph_cut"
+    SELECTIVE_SEARCH = "selective_search"
+    MEAN_SHIFT = "mean_shift"
+    CHAN_VESE = "chan_vese"
+    RANDOM_WALKER = "random_walker"
+    TEXTON = "texton"
+    NORMALIZED_CUT = "normalized_cut"
+
+
+NEEDS: Mapping[KernelGroup, tuple[KernelGroup, ...]] = {
+    KernelGroup.POLYGONS: (KernelGroup.RUNS,),
+    KernelGroup.MASKS: (KernelGroup.RUNS, KernelGroup.POLYGONS),
+    KernelGroup.LABEL_MAPS: (KernelGroup.RUNS,),
+    KernelGroup.OUTLINES: (KernelGroup.RUNS,),
+    KernelGroup.GMM: (KernelGroup.KMEANS,),
+    KernelGroup.GRAPH_CUT: (KernelGroup.KMEANS, KernelGroup.GMM),
+    KernelGroup.TEXTON: (KernelGroup.KMEANS,),
+    KernelGroup.SNAKE: (KernelGroup.RUNS, KernelGroup.POLYGONS),
+    KernelGroup.SELECTIVE_SEARCH: (KernelGroup.FELZENSZWALB,),
+    KernelGroup.MEAN_SHIFT: (KernelGroup.SLIC,),
+    KernelGroup.NORMALIZED_CUT: (KernelGroup.SLIC,),
+}
+"""All groups whose kernels a group calls too: compiled before it, they are compiled once."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +101,16 @@ def warm_kernels(groups: Iterable[KernelGroup] = tuple(KernelGroup)) -> WarmedKe
     start_s = time.perf_counter()
     before = compiled_now()
     for group in groups:
-        _RUNS[group]()
+        _RUNS.get(group, partial(_run_segmenter, group))()
         _probe(group)()
     return WarmedKernels(time.perf_counter() - start_s, compiled_now() - before, kernel_cache())
+
+
+def with_needs(groups: Iterable[KernelGroup]) -> tuple[KernelGroup, ...]:
+    """Give some groups and those that they need, in the order of `KernelGroup`."""
+    wanted = set(groups)
+    wanted.update(need for group in tuple(wanted) for need in NEEDS.get(group, ()))
+    return tuple(group for group in KernelGroup if group in wanted)
 
 
 def missing_groups(groups: Iterable[KernelGroup]) -> tuple[KernelGroup, ...]:
@@ -95,6 +132,7 @@ def _is_cached(kernel: Any) -> bool:
 
 
 _PIXELS = np.zeros((8, 8, 3), dtype=np.uint8)
+_FULL = Rle(9, 9, b"0a2")
 
 
 def _run_images() -> None:
@@ -107,12 +145,19 @@ def _run_images() -> None:
         resize_torch.resize_normalise_torch(_PIXELS, out, rule, size, normalise_first=True)
 
 
-def _run_classical() -> None:
-    from segserve.ops.classical.catalogue import SEGMENTERS  # noqa: PLC0415  many modules
-    from segserve.ops.classical.warm import warm_segmenter  # noqa: PLC0415  likewise
+def _run_segmenter(group: KernelGroup) -> None:
+    from segserve.ops.classical.warm import warm_segmenter  # noqa: PLC0415  many modules
 
-    for name in SEGMENTERS:
-        warm_segmenter(name)
+    warm_segmenter(group.value)
+
+
+def _run_runs() -> None:
+    rle.decode(rle_sets.union((_FULL, _FULL)))
+    rle.to_bbox(_FULL)
+
+
+def _run_polygons() -> None:
+    polygons.fill_polygons_to_rle(np.zeros((1, 1, 2), dtype=np.int64), 8, 8)
 
 
 def _run_label_maps() -> None:
@@ -120,9 +165,7 @@ def _run_label_maps() -> None:
         logits = np.random.default_rng(0).random((classes, 4, 4), dtype=np.float32)
         labels = argmax.upsample_argmax(logits, 16, 16)
         argmax_two_step.upsample_argmax_two_step(logits, argmax.NetworkGrid(16, 16, 9, 9), 8, 8)
-        (mask,) = rle.label_map_to_rles(labels, (1,))
-        rle.decode(mask)
-        rle.to_bbox(mask)
+        rle.label_map_to_rles(labels, (1,))
 
 
 def _run_masks() -> None:
@@ -131,15 +174,14 @@ def _run_masks() -> None:
     masks.paste_expanded_boxes_to_rle(soft, boxes, 8, 8)
     prototypes.assemble_prototypes_to_rle(np.ones((4, 4, 1), np.float32), boxes[:, :1], boxes, 8, 8)
     full_masks.resize_masks_to_rle(soft, (8, 8), (8, 8), (8, 8))
-    polygons.fill_polygons_to_rle(np.zeros((1, 1, 2), dtype=np.int64), 8, 8)
+    _run_polygons()
     masks.areas(pasted)
     masks.tight_boxes(pasted)
 
 
 def _run_outlines() -> None:
-    mask = rle.encode(np.ones((9, 9), dtype=np.uint8))
-    components.fill_holes(rle_sets.union((mask, mask)))
-    contours.rle_to_contours(mask, tolerance_px=1)
+    components.fill_holes(_FULL)
+    contours.rle_to_contours(_FULL, tolerance_px=1)
 
 
 def _run_crf() -> None:
@@ -148,11 +190,13 @@ def _run_crf() -> None:
         crf.dense_crf(_PIXELS, np.ones((2, 8, 8), np.float32), options)
 
 
-_RUNS: dict[KernelGroup, Callable[[], None]] = {
+_RUNS: Mapping[KernelGroup, Callable[[], None]] = {
+    KernelGroup.RUNS: _run_runs,
     KernelGroup.CRF: _run_crf,
+    KernelGroup.POLYGONS: _run_polygons,
     KernelGroup.MASKS: _run_masks,
-    KernelGroup.CLASSICAL: _run_classical,
     KernelGroup.LABEL_MAPS: _run_label_maps,
     KernelGroup.OUTLINES: _run_outlines,
     KernelGroup.IMAGES: _run_images,
 }
+"""How each group is run; the others are segmenters without weights."""
