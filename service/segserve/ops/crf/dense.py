@@ -106,7 +106,7 @@ def _refine(
 ) -> tuple[Floats, int]:
     """Give the beliefs of the kept labels, pixel by pixel, and the floats of a row."""
     width = padded(len(kept))
-    logits = aligned(planes.shape[1] * width)
+    logits = aligned(planes.shape[1] * width, cleared=False)
     _kernel().gather(planes, kept, width, logits)
     fewer = None
     if options.mode == CrfMode.FAST.value and options.gaussian_sxy_px >= STEP_PX:

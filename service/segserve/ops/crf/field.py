@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.core.errors import Cancelled
-from segserve.ops.crf.lattice import Floats, Lattice
+from segserve.ops.crf.lattice import UNUSED_EVERY, Floats, Lattice
 
 _LANES = 8
 _LINE_FLOATS = 16
@@ -53,9 +53,16 @@ def groups_of(width: int, straight: int = _STRAIGHT) -> tuple[int, ...] | npt.ND
     return (0,) * count if count <= straight else np.zeros(count, np.int64)
 
 
-def aligned(count: int) -> Floats:
-    """Give `count` zeros that begin at a cache line, so that no eight lanes lie across two."""
-    raw = np.zeros(count + _LINE_FLOATS, np.float32)
+def aligned(count: int, *, cleared: bool = True) -> Floats:
+    """Give `count` floats that begin at a cache line, so that no eight lanes lie across two.
+
+    Parameters
+    ----------
+    count : int
+    cleared : bool
+        They are zero.
+    """
+    raw = (np.zeros if cleared else np.empty)(count + _LINE_FLOATS, np.float32)
     skip = -(raw.ctypes.data // raw.itemsize) % _LINE_FLOATS
     return raw[skip : skip + count]
 
@@ -83,9 +90,10 @@ class Message:
         lattice = self.lattice
         labels = len(self.weights)
         self.width = padded(labels)
+        self._lags, self._ring = _schedule(lattice)
         self.values = aligned(lattice.rows * self.width)
-        self.splatted = aligned(len(self.values))
-        self._other = aligned(len(self.values))
+        self._work = aligned((lattice.rows + self._ring + _kernel().ROWS_OF_A_BLOCK) * self.width)
+        self.splatted = self._work[: len(self.values)]
         self._change = np.zeros(lattice.rows, np.float32)
         self.moved = np.zeros(len(lattice.corners), np.float32)
         gain = np.float32(lattice.gain)
@@ -96,7 +104,6 @@ class Message:
         else:
             self._matrix = np.zeros((self.width, self.width), np.float32)
             self._matrix[:labels, :labels] = self.weights.T
-        self._lags = _lags(lattice.reach)
 
     @property
     def places(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Floats, Floats]:
@@ -109,25 +116,38 @@ class Message:
         """What `pass_kernel.update` takes."""
         return self.places, self.values, self.moved, self.splatted
 
-    def send(self) -> None:
-        """Blur the changes that were splatted; note by how much values moved."""
+    def send(self, *, noted: bool = True) -> None:
+        """Blur the changes that were splatted.
+
+        Parameters
+        ----------
+        noted : bool
+            Add to `moved` by how much values moved; needless while every pixel is computed anyway.
+        """
         kernel, lattice = _kernel(), self.lattice
         kernel.send(
-            self.splatted, self._other, self.width, lattice.pairs, self._lags, self._scale,
+            self._work, self._ring, self.width, lattice.pairs, self._lags, self._scale,
             self._matrix.ravel(), self.values, self._change,
         )  # fmt: skip
-        if len(lattice.pairs) % 2:
-            self.splatted, self._other = self._other, self.splatted
-        kernel.bound(lattice.corners, self._change, self.moved)
+        if noted:
+            kernel.bound(lattice.corners, self._change, self.moved)
 
 
-def _lags(reach: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Give by how many blocks of vertices each axis must come after the first one.
+def _schedule(lattice: Lattice) -> tuple[npt.NDArray[np.int64], int]:
+    """Give when each axis has its turn, and how many rows are kept of what odd axes read.
 
-    An axis reads what the one before it wrote, and writes where that one reads.
+    An axis reads what the one before it wrote, and writes where that one reads: it must come so
+    many blocks later that their neighbours do not overlap. Where the splatted rows are what the
+    last axis reads, they are cleared after it at the same distance.
     """
-    apart = np.maximum(reach[:-1], reach[1:])
-    return np.append(0, np.cumsum(-(-apart // _kernel().ROWS_OF_A_BLOCK)))
+    block, reach = _kernel().ROWS_OF_A_BLOCK, lattice.reach
+    apart = -(-np.maximum(reach, np.append(reach[1:], 0)) // block)
+    if len(reach) % 2 == 0:
+        apart[-1] = 0
+    lags = np.append(0, np.cumsum(apart))
+    needed = int((reach[1::2] + (lags[1:-1:2] + 2) * block).max())
+    rows = min(max(needed, UNUSED_EVERY), lattice.rows)
+    return lags, 1 << (rows - 1).bit_length()
 
 
 def infer(
@@ -156,7 +176,7 @@ def infer(
         When `stop` says so.
     """
     kernel = _passes()
-    beliefs = aligned(len(logits))
+    beliefs = aligned(len(logits), cleared=False)
     width = bilateral.width
     groups = groups_of(width)
     limits = np.full(len(logits) // width, -1, np.float32)
@@ -167,8 +187,8 @@ def infer(
     )  # fmt: skip
     for i in range(iterations):
         ask(stop)
-        bilateral.send()
-        gaussian.send()
+        bilateral.send(noted=i > 0)
+        gaussian.send(noted=i > 0)
         kernel.update(
             logits, groups, bilateral.state, gaussian.state, beliefs, limits,
             np.float32(tolerance), i == iterations - 1,

@@ -19,8 +19,11 @@ from segserve.ops.crf.lanes_kernel import (
     mul,
     pick,
     size,
+    smaller,
     spread,
     store,
+    sub,
+    total,
 )
 from segserve.ops.kernel_cache import njit
 
@@ -64,28 +67,34 @@ def scan(unary, threshold, kept):
     """
     labels, count = unary.shape
     floor = np.float32(np.log(threshold))
+    flat, tail = unary.reshape(-1), np.empty(labels * _BLOCK, np.float32)
     lowest = np.empty(_BLOCK, np.float32)
-    odd = np.zeros(_BLOCK, np.float32)
+    odd, zero, no_way = spread(np.float32(0)), spread(np.float32(0)), spread(_NOWHERE)
     for begin in range(0, count, _BLOCK):
         filled = min(_BLOCK, count - begin)
-        row = unary[0, begin : begin + filled]
-        for i in range(filled):
-            lowest[i] = row[i]
+        planes, first, stride = flat, begin, count
+        if filled < _BLOCK:
+            for label in range(labels):
+                for i in range(_BLOCK):
+                    tail[label * _BLOCK + i] = unary[label, begin + min(i, filled - 1)]
+            planes, first, stride = tail, 0, _BLOCK
+        for i in range(0, _BLOCK, LANES):
+            store(lowest, i, load(planes, first + i))
         for label in range(labels):
-            row = unary[label, begin : begin + filled]
-            for i in range(filled):
-                lowest[i] = min(row[i], lowest[i])
-                odd[i] += row[i] * np.float32(0)
+            for i in range(0, _BLOCK, LANES):
+                row = load(planes, label * stride + first + i)
+                odd = fma(row, zero, odd)
+                store(lowest, i, smaller(row, load(lowest, i)))
         for label in range(labels):
             if kept[label]:
                 continue
-            row = unary[label, begin : begin + filled]
-            highest = floor
-            for i in range(filled):
-                highest = max(highest, lowest[i] - row[i])
-            if highest > floor:
+            highest = no_way
+            for i in range(0, _BLOCK, LANES):
+                row = load(planes, label * stride + first + i)
+                highest = larger(sub(load(lowest, i), row), highest)
+            if largest(highest) > floor:
                 kept[label] = _likely(unary, label, begin, filled, lowest, threshold)
-    return odd.sum() == 0
+    return total(odd) == 0
 
 
 @njit(types.void(_PLANES, types.int64[::1], types.int64, _FLAT))
@@ -115,106 +124,131 @@ def scatter(rows, labels, width, planes):
 
 
 @njit()
-def _blur(values, other, width, neighbours, pair, begin, end):
-    """Blur some rows along one axis, from `values` to `other`; `pair` is that of row 0."""
-    half = spread(np.float32(0.5))
-    if width == LANES:
-        for i in range(begin, end):
-            first = np.int64(pick(neighbours, pair + 2 * i)) * LANES
-            second = np.int64(pick(neighbours, pair + 2 * i + 1)) * LANES
-            beside = add(load(values, first), load(values, second))
-            store(other, i * LANES, fma(half, beside, load(values, i * LANES)))
-        return
+def _blur(work, source, inside, target, outside, groups, neighbours, pair, begin, end):
+    """Add half of both neighbours to some rows.
+
+    Row i lies at row `i & inside` from `source` on, and goes to row `i & outside` from `target` on.
+    """
+    half, width = spread(np.float32(0.5)), len(groups) * LANES
     for i in range(begin, end):
-        first = np.int64(pick(neighbours, pair + 2 * i)) * width
-        second = np.int64(pick(neighbours, pair + 2 * i + 1)) * width
-        for lane in range(0, width, LANES):
-            beside = add(load(values, first + lane), load(values, second + lane))
-            at = i * width + lane
-            store(other, at, fma(half, beside, load(values, at)))
+        first = source + (np.int64(pick(neighbours, pair + 2 * i)) & inside) * width
+        second = source + (np.int64(pick(neighbours, pair + 2 * i + 1)) & inside) * width
+        own, to = source + (i & inside) * width, target + (i & outside) * width
+        for group in range(len(groups)):
+            lane = group * LANES
+            beside = add(load(work, first + lane), load(work, second + lane))
+            store(work, to + lane, fma(half, beside, load(work, own + lane)))
 
 
 @njit()
-def _mix(values, width, matrix, row, begin, end):
+def _mix(work, begin, end, width, matrix, row):
     """Multiply some rows with a matrix of `width` x `width`, in place (column by column, flat)."""
-    for at in range(begin * width, end * width, width):
+    for at in range(begin, end, width):
         for lane in range(0, width, LANES):
             store(row, lane, spread(np.float32(0)))
         for label in range(width):
-            value = spread(values[at + label])
+            value = spread(work[at + label])
             for lane in range(0, width, LANES):
                 column = load(matrix, label * width + lane)
                 store(row, lane, fma(value, column, load(row, lane)))
         for lane in range(0, width, LANES):
-            store(values, at + lane, load(row, lane))
+            store(work, at + lane, load(row, lane))
 
 
 @njit()
-def _accumulate(blurred, width, scale, values, change, begin, end):
-    """Add some rows of what was blurred, times a factor for each label, to the values; clear them.
+def _accumulate(work, block, groups, scale, values, change, begin, end):
+    """Add some rows of what was blurred, times a factor for each label, to the values.
 
     Fills the largest change of each vertex.
     """
-    nothing = spread(np.float32(0))
+    width = len(groups) * LANES
     for i in range(begin, end):
-        most = nothing
-        for lane in range(0, width, LANES):
-            at = i * width + lane
-            step = mul(load(scale, lane), load(blurred, at))
-            store(blurred, at, nothing)
+        most, at = spread(np.float32(0)), block + (i % ROWS_OF_A_BLOCK) * width
+        for group in range(len(groups)):
+            lane = group * LANES
+            step = mul(load(scale, lane), load(work, at + lane))
             most = larger(most, size(step))
-            store(values, at, add(load(values, at), step))
+            store(values, i * width + lane, add(load(values, i * width + lane), step))
         change[i] = largest(most)
 
 
-@njit(
-    types.void(
-        _FLAT, _FLAT, types.int64, types.int32[:, :, ::1], types.int64[::1], _FLAT, _FLAT, _FLAT,
-        _FLAT,
-    )
-)  # fmt: skip
-def send(splatted, other, width, pairs, lags, scale, matrix, values, change):
-    """Blur along all axes and add the result to the values of the vertices.
-
-    Vertices are taken in blocks. An axis follows the one before it at a distance, in one sweep over
-    the vertices: far enough to find all neighbours ready and to overwrite none that is still
-    needed, near enough to find them in the cache.
-
-    Parameters
-    ----------
-    splatted, other : float32 [(M+1) * width]
-        What is blurred goes back and forth between them. The second one for an odd number of axes,
-        else the first, is zero afterwards. Row 0 of both is zero and stays so.
-    lags : int64 [d+1]
-        By how many blocks each axis comes after the first one.
-    scale : float32 [width]
-        A factor for each label.
-    matrix : float32 [width * width] or empty
-        What the labels are multiplied with before, column by column.
-    values : float32 [(M+1) * width]
-        Changed in place.
-    change : float32 [M+1]
-        Filled with the largest change of each vertex.
-    """
-    axes, rows = pairs.shape[0], pairs.shape[1]
+@njit()
+def _sweep(work, ring, groups, pairs, lags, scale, matrix, values, change):
+    """Do what `send` does, for rows of as many groups of eight."""
+    axes, rows, width = pairs.shape[0], pairs.shape[1], len(groups) * LANES
     blocks = (rows - 1 + ROWS_OF_A_BLOCK - 1) // ROWS_OF_A_BLOCK
     neighbours, row = pairs.reshape(-1), np.empty(width, np.float32)
-    for step in range(blocks + lags[axes - 1]):
-        for axis in range(axes):
+    aside, last = rows * width, (rows + ring) * width
+    for step in range(blocks + lags[axes]):
+        for axis in range(axes + 1):
             block = step - lags[axis]
             if block < 0 or block >= blocks:
                 continue
             begin = 1 + block * ROWS_OF_A_BLOCK
             end = min(begin + ROWS_OF_A_BLOCK, rows)
+            if axis == axes:
+                for at in range(begin * width, end * width, LANES):
+                    store(work, at, spread(np.float32(0)))
+                continue
+            source, inside, target, outside = 0, -1, aside, ring - 1
             if axis % 2:
-                _blur(other, splatted, width, neighbours, 2 * axis * rows, begin, end)
-            else:
-                _blur(splatted, other, width, neighbours, 2 * axis * rows, begin, end)
+                source, inside, target, outside = target, outside, source, inside
             if axis == axes - 1:
-                blurred = splatted if axes % 2 == 0 else other
+                target, outside = last, ROWS_OF_A_BLOCK - 1
+            pair = 2 * axis * rows
+            _blur(work, source, inside, target, outside, groups, neighbours, pair, begin, end)
+            if axis == axes - 1:
                 if matrix.shape[0]:
-                    _mix(blurred, width, matrix, row, begin, end)
-                _accumulate(blurred, width, scale, values, change, begin, end)
+                    _mix(work, last, last + ROWS_OF_A_BLOCK * width, width, matrix, row)
+                _accumulate(work, last, groups, scale, values, change, begin, end)
+
+
+@njit(
+    types.void(
+        _FLAT, types.int64, types.int64, types.int32[:, :, ::1], types.int64[::1], _FLAT, _FLAT,
+        _FLAT, _FLAT,
+    )
+)  # fmt: skip
+def send(work, ring, width, pairs, lags, scale, matrix, values, change):
+    """Blur along all axes and add the result to the values of the vertices.
+
+    Vertices are taken in blocks. An axis follows the one before it at a distance, in one sweep over
+    the vertices: far enough to find all neighbours ready and to overwrite none that is still
+    needed, near enough to find them in the cache. What axes write goes back and forth between the
+    splatted rows and a ring, where a row takes the place of one that no axis needs any more.
+
+    Parameters
+    ----------
+    work : float32 [(rows + ring + ROWS_OF_A_BLOCK) * width]
+        What was splatted, which is zero afterwards; the ring; room for a block. Row 0 of the first
+        is zero and stays so, as do rows whose number is a multiple of `ring`.
+    ring : int
+        A power of two.
+    lags : int64 [d+2]
+        By how many blocks each axis comes after the first one; last, the zeros.
+    scale : float32 [width]
+        A factor for each label.
+    matrix : float32 [width * width] or empty
+        What the labels are multiplied with before, column by column.
+    values : float32 [rows * width]
+        Changed in place.
+    change : float32 [rows]
+        Filled with the largest change of each vertex.
+    """
+    if width == LANES:
+        _sweep(work, ring, (0,), pairs, lags, scale, matrix, values, change)
+    elif width == 3 * LANES:
+        _sweep(work, ring, (0, 0, 0), pairs, lags, scale, matrix, values, change)
+    else:
+        groups = np.zeros(width // LANES, np.int64)
+        _sweep(work, ring, groups, pairs, lags, scale, matrix, values, change)
+
+
+@njit()
+def _largest_of_three(places, at, change):
+    first = pick(change, np.int64(pick(places, at)))
+    second = pick(change, np.int64(pick(places, at + 1)))
+    return max(first, second, pick(change, np.int64(pick(places, at + 2))))
 
 
 @njit(types.void(_INT_ROWS, _FLAT, _FLAT))
@@ -222,7 +256,8 @@ def bound(corners, change, moved):
     """Add to each simplex the largest change of its vertices."""
     flat, axes = corners.reshape(-1), corners.shape[1]
     for s in range(corners.shape[0]):
-        most = np.float32(0)
-        for k in range(axes):
-            most = max(most, pick(change, np.int64(pick(flat, s * axes + k))))
+        at = s * axes
+        most = _largest_of_three(flat, at, change)
+        for k in range(3, axes, 3):
+            most = max(most, _largest_of_three(flat, at + k, change))
         moved[s] += most

@@ -40,7 +40,7 @@ def every_second(logits: Floats, size: tuple[int, int], width: int) -> Floats | 
     fewer : float32 [ceil(H / 2) * ceil(W / 2) * width] or None
     """
     some = logits.reshape(*size, width)[::STEP_PX, ::STEP_PX]
-    fewer = aligned(some.size)
+    fewer = aligned(some.size, cleared=False)
     fewer.reshape(some.shape)[:] = some
     unsure = _kernel().unsure(fewer, groups_of(width, straight=1), np.float32(_SURE))
     return fewer if unsure * width <= _MOST_UNSURE * fewer.size else None
@@ -70,7 +70,8 @@ def enlarge(
     labels = np.empty(len(beliefs) // width, np.int32)
     tops = np.empty(len(labels), np.float32)
     kernel.choose(beliefs, width, labels, tops)
-    rows, doubtful = aligned(len(logits)), np.empty(height * columns, np.int32)
+    rows = aligned(len(logits), cleared=False)
+    doubtful = np.empty(height * columns, np.int32)
     count = kernel.enlarge(
         beliefs, labels, tops, width, logits, height, columns, rows, doubtful
     )  # fmt: skip

@@ -17,6 +17,8 @@ _CACHED_GAUSSIANS = 4
 _LANES = 8
 _FIRST_BITS = 14
 """Of the tables that find simplices and vertices."""
+UNUSED_EVERY = 4096
+"""Rows whose number is a multiple stay zero, so that rows can share their place with row 0."""
 
 Image8 = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -51,18 +53,18 @@ class Lattice:
     simplex : int32 [N]
         Row of `corners` for each pixel.
     corners : int32 [S, d+1]
-        Vertices of each simplex, 1..M.
+        Vertices of each simplex, by their rows.
     weights : float32 [N, d+1]
         Barycentric, times the pixel's norm.
     norms : float32 [N]
         1 / sqrt(the filtered image of ones).
-    pairs : int32 [d+1, M+1, 2]
+    pairs : int32 [d+1, rows, 2]
         The two neighbours of each vertex along each axis; 0 where there is none.
     reach : int64 [d+1]
         How many rows lie between neighbours at most.
     gain : float
         What the blurred values are multiplied with: 1 / (1 + 2^-d).
-    ones : float32 [M+1]
+    ones : float32 [rows]
         The blurred splat of an image of ones.
     keys : int64 [M]
         Of the vertices in order of first touch; `numbers` gives their rows.
@@ -86,7 +88,7 @@ class Lattice:
 
     @property
     def rows(self) -> int:
-        """M + 1: row 0 is that of missing vertices and stays zero."""
+        """One more than the highest row of a vertex: M, row 0 and those that stay unused."""
         return len(self.ones)
 
 
@@ -218,14 +220,17 @@ def _build(image: Image8, embedding: Embedding, step_px: int, *, by_key: bool) -
         image, step_px, embedding, (simplex, weights.reshape(-1), corners)
     )
     order = np.argsort(keys)
-    numbers = np.arange(1, len(keys) + 1, dtype=np.int32)
+    rows = np.arange(len(keys), dtype=np.int32)
+    rows += rows // (UNUSED_EVERY - 1) + 1
+    numbers = rows
     if by_key:
-        numbers[order] = np.arange(1, len(keys) + 1, dtype=np.int32)
+        numbers = np.empty_like(rows)
+        numbers[order] = rows
     corners = corners[:simplices].copy()
     kernel.renumber(corners, numbers)
     strides = np.array(embedding.strides, np.int64)
     deltas = np.append((axes * strides) - strides.sum(), -strides.sum())
-    pairs = np.zeros((axes, len(keys) + 1, 2), np.int32)
+    pairs = np.zeros((axes, rows[-1] + 1, 2), np.int32)
     reach = np.empty(axes, np.int64)
     kernel.neighbour(keys[order], numbers[order], deltas, pairs, reach)
     gain = 1 / (1 + 2.0 ** (1 - axes))

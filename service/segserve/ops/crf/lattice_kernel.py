@@ -182,10 +182,10 @@ def neighbour(keys, number, deltas, pairs, reach):
     keys : int64 [M]
         Rising.
     number : int32 [M]
-        Of the vertices in the order of the keys, 1..M.
+        Rows of the vertices in the order of the keys.
     deltas : int64 [d+1]
         From a vertex's key to that of its first neighbour.
-    pairs : int32 [d+1, M+1, 2]
+    pairs : int32 [d+1, rows, 2]
         Zeros; 0 stays for 'none'.
     reach : int64 [d+1]
         Filled with how many rows lie between neighbours at most.
