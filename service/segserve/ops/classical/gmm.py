@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from segserve.core.tensor import Array
 from segserve.ops.classical.features import FEATURES, pixel_features
-from segserve.ops.classical.kmeans import Clusters, KMeansOptions, by_brightness, cluster
+from segserve.ops.classical.kmeans import Clusters, KMeansOptions, by_brightness, cluster_sample
 from segserve.ops.classical.options import checked, choice, real, whole
 from segserve.ops.classical.segmentation import (
     Floats,
@@ -29,9 +28,7 @@ from segserve.ops.classical.segmentation import (
 )
 
 _MAX_DIMS = 8
-_START_ROUNDS = 2
-_NOT_FITTED = np.zeros(0, np.float32)
-_NEVER = 1e30  # the cost of an empty Gaussian
+_STARTS = 2
 _GROUP = 32  # points that the kernel takes at a time
 
 
@@ -114,31 +111,27 @@ def _projected(features: Floats) -> Floats:
 
 
 def fit(features: Floats, options: GmmOptions, *, stop: Stop = never) -> Mixture:
-    """Fit a mixture to points, from k-means' clusters.
+    """Fit a mixture to points, from k-means' clusters of a sample.
 
     Parameters
     ----------
     features : float32 [D, N]
         C-contiguous, finite.
     """
-    start = KMeansOptions(
-        clusters=options.clusters, iterations=_START_ROUNDS, starts=2, seed=options.seed
-    )
+    start = KMeansOptions(clusters=options.clusters, starts=_STARTS, seed=options.seed)
     centre = features.mean(axis=1, keepdims=True)  # keeps float32 sums of squares well scaled
-    points = np.ascontiguousarray(features - centre)
-    found = cluster(points, start, stop=stop)
-    data = _Points.of(points, found.labels)
-    mixture = _from_clusters(data, found, options.floor)
+    points = features - centre
+    state = _State.of(*cluster_sample(points, start, stop=stop), options.floor)
+    data = _Points.of(points)
     history: list[float] = []
     for _ in range(options.iterations):
         check_stop(stop)
-        mixture, likelihood = _round(data, mixture, options.floor)
-        history.append(likelihood)
+        history.append(state.advance(data, options.floor))
         if len(history) > 1 and history[-1] - history[-2] < options.tolerance:
             break
-    means = mixture.means + centre.T
+    means = state.means + centre.T
     labels = data.labels[: data.count]
-    return Mixture(mixture.shares, means, mixture.covariances, labels, tuple(history))
+    return Mixture(state.shares, means, state.covariances, labels, tuple(history))
 
 
 @dataclass(frozen=True)
@@ -160,83 +153,49 @@ class _Points:
     count: int
 
     @classmethod
-    def of(cls, points: Floats, labels: npt.NDArray[np.int32]) -> _Points:
+    def of(cls, points: Floats, labels: npt.NDArray[np.int32] | None = None) -> _Points:
         """Lay points and labels out in whole groups."""
-        missing = -points.shape[1] % _GROUP
-        planes = np.pad(points, ((0, 0), (0, missing)))
-        return cls(planes, np.pad(labels, (0, missing)), points.shape[1])
+        dims, count = points.shape
+        whole = -(-count // _GROUP) * _GROUP
+        planes, given = np.zeros((dims, whole), np.float32), np.zeros(whole, np.int32)
+        planes[:, :count] = points
+        if labels is not None:
+            given[:count] = labels
+        return cls(planes, given, count)
 
 
-def _from_clusters(data: _Points, found: Clusters, floor: float) -> Mixture:
-    count, dims = found.centres.shape
-    identity = np.broadcast_to(np.eye(dims), (count, dims, dims))
-    empty = Mixture(np.zeros(count), found.centres.astype(np.float64), identity, data.labels, ())
-    return _round(data, empty, floor, _NOT_FITTED)[0]
+@dataclass(frozen=True)
+class _State:
+    """A mixture as the rounds change it, in place."""
 
+    shares: npt.NDArray[np.float64]
+    means: npt.NDArray[np.float64]
+    covariances: npt.NDArray[np.float64]
 
-def _round(
-    data: _Points, mixture: Mixture, floor: float, model: Floats | None = None
-) -> tuple[Mixture, float]:
-    """Take one E and one M step; gives the mean log likelihood before the M step.
+    @classmethod
+    def of(cls, points: Floats, found: Clusters, floor: float) -> _State:
+        """Give the moments of clusters."""
+        count, dims = found.centres.shape
+        identity = np.broadcast_to(np.eye(dims), (count, dims, dims)).copy()
+        state = cls(np.zeros(count), found.centres.astype(np.float64), identity)
+        state._take(_Points.of(points, found.labels), np.zeros(0, np.float32), floor)
+        return state
 
-    With an empty `model` the E step is left out, and the labels count.
-    """
-    count, dims = mixture.means.shape
-    kernel, pairs = _kernel(), (dims + 1) * (dims + 2) // 2
-    moments = np.zeros((count, -(-pairs // kernel.ROWS) * kernel.ROWS))
-    likelihood: float = kernel.step(
-        data.planes.reshape(-1),
-        data.count,
-        _for_kernel(mixture) if model is None else model,
-        count,
-        np.zeros(dims, np.int64),
-        data.labels,
-        moments.reshape(-1),
-    )
-    weights = moments[:, 0]
-    means, covariances = _centred(moments, dims)
-    kept = weights > dims  # a Gaussian that has lost its points stays as it was, with no share
-    fitted = Mixture(
-        weights / weights.sum(),
-        np.where(kept[:, None], means, mixture.means),
-        np.where(kept[:, None, None], covariances + floor * np.eye(dims), mixture.covariances),
-        data.labels,
-        (),
-    )
-    return fitted, likelihood * math.log(2) / data.count
+    def advance(self, data: _Points, floor: float) -> float:
+        """Take one E and one M step; gives the mean log likelihood before the M step."""
+        count, dims = self.means.shape
+        model = np.empty(count * (dims + 1) * (dims + 2) // 2, np.float32)
+        _kernel().write(self.shares, self.means, self.covariances, model)
+        return self._take(data, model, floor) * math.log(2) / data.count
 
-
-@cache
-def _orders(dims: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Give where `_centred` and `_for_kernel` find what they write, element by element."""
-    square = np.zeros((dims + 1, dims + 1), np.int64)
-    rows, columns = np.tril_indices(dims + 1)
-    square[rows, columns] = square[columns, rows] = np.arange(len(rows))
-    model = [0]
-    for i in range(dims):
-        model += [1 + i, *(1 + dims + j * dims + i for j in range(i, dims))]
-    return square, np.array(model)
-
-
-def _for_kernel(mixture: Mixture) -> Floats:
-    """Write a mixture down as `gmm_kernel.step` reads it, float32 [K * (D + 1) * (D + 2) / 2]."""
-    count, dims = mixture.means.shape
-    whitening = np.linalg.cholesky(np.linalg.inv(mixture.covariances))
-    log_det = np.log(whitening.diagonal(axis1=1, axis2=2)).sum(axis=1)
-    log_share = np.log(np.maximum(mixture.shares, 1e-300))
-    offsets = log_share + log_det - 0.5 * dims * math.log(2 * math.pi)
-    whitening *= math.sqrt(0.5 / math.log(2))  # from exp(-d.d / 2) to 2**(-d.d)
-    table = np.empty((count, 1 + dims + dims * dims), np.float32)
-    table[:, 0] = np.where(mixture.shares > 0, -offsets / math.log(2), _NEVER)
-    table[:, 1 : 1 + dims] = -(mixture.means[:, None] @ whitening)[:, 0]
-    table[:, 1 + dims :] = whitening.reshape(count, -1)
-    return table[:, _orders(dims)[1]].reshape(-1)
-
-
-def _centred(
-    moments: npt.NDArray[np.float64], dims: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Turn moments about zero, in the order of `gmm_kernel.step`, into means and covariances."""
-    square = (moments / np.maximum(moments[:, :1], 1e-9))[:, _orders(dims)[0]]
-    means = square[:, 1:, 0]
-    return means, square[:, 1:, 1:] - means[:, :, None] * means[:, None, :]
+    def _take(self, data: _Points, model: Floats, floor: float) -> float:
+        """Let `gmm_kernel.step` share the points out, by their labels where there is no model."""
+        count, dims = self.means.shape
+        kernel, pairs = _kernel(), (dims + 1) * (dims + 2) // 2
+        moments = np.zeros((count, -(-pairs // kernel.ROWS) * kernel.ROWS))
+        likelihood: float = kernel.step(
+            data.planes.reshape(-1), data.count, model, count, np.zeros(dims, np.int64),
+            data.labels, moments.reshape(-1),
+        )  # fmt: skip
+        kernel.refit(moments, floor, self.shares, self.means, self.covariances)
+        return likelihood

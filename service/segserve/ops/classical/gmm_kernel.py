@@ -35,6 +35,12 @@ ROWS = SUMS
 """Moments come in multiples of as many; the last of them may be empty."""
 _NEGLIGIBLE = np.float32(1e-12)
 """Share of a point that is taken for none."""
+_NEVER = np.float32(1e30)
+"""The cost of a Gaussian without a share."""
+_FLAT = 1e-9
+"""Least variance across what is taken as flat; only rounding makes one so small."""
+_FROM_EXP = np.sqrt(0.5 / np.log(2))
+"""From exp(-d d / 2) to 2**(-d d)."""
 _COST, _EXPONENTS, _PRODUCT = 0, POINTS, 2 * POINTS
 """Where a tally of the likelihood holds the least costs, and the densities' sum over the largest
 as a product of mantissas and a sum of exponents (so that there is one logarithm for a span)."""
@@ -185,3 +191,63 @@ def step(planes, count, model, clusters, dims, labels, moments):
         if (begin + BLOCK) % SPAN == 0 or begin + BLOCK >= stride:
             likelihood += _settle(running, moments, tally)
     return likelihood
+
+
+@njit("void(float64[:, ::1], float64, float64[::1], float64[:, ::1], float64[:, :, ::1])")
+def refit(moments, floor, shares, means, covariances):
+    """Take an M step from what `step` has added up, in place; `floor` is added to every variance.
+
+    A Gaussian that has lost its points stays as it was.
+    """
+    clusters, dims = means.shape
+    whole = moments[:, 0].sum()
+    for k in range(clusters):
+        weight = moments[k, 0]
+        shares[k] = weight / whole
+        if weight <= dims:
+            continue
+        at = 1
+        for i in range(dims):
+            means[k, i] = moments[k, at] / weight
+            at += 1
+            for j in range(i + 1):
+                second = moments[k, at] / weight - means[k, i] * means[k, j]
+                covariances[k, i, j] = covariances[k, j, i] = second
+                at += 1
+            covariances[k, i, i] += floor
+
+
+@njit("void(float64[::1], float64[:, ::1], float64[:, :, ::1], float32[::1])")
+def write(shares, means, covariances, model):
+    """Write a mixture down as `step` reads it, float32 [K * (D + 1) * (D + 2) / 2].
+
+    A covariance is U U' with U upper triangular, and inverse(U) d has the length of d in its terms.
+    """
+    clusters, dims = means.shape
+    upper, inverse = np.zeros((dims, dims)), np.zeros((dims, dims))
+    at = 0
+    for k in range(clusters):
+        bits = np.log2(shares[k]) - 0.5 * dims * np.log2(2 * np.pi)
+        for j in range(dims - 1, -1, -1):
+            for i in range(j, -1, -1):
+                rest = covariances[k, i, j]
+                for m in range(j + 1, dims):
+                    rest -= upper[i, m] * upper[j, m]
+                upper[i, j] = np.sqrt(max(rest, _FLAT)) if i == j else rest / upper[j, j]
+            bits -= np.log2(upper[j, j])
+        for i in range(dims):
+            inverse[i, i] = 1 / upper[i, i]
+            for j in range(i + 1, dims):
+                inverse[i, j] = 0
+                for m in range(i, j):
+                    inverse[i, j] -= inverse[i, m] * upper[m, j] / upper[j, j]
+        model[at] = -bits if shares[k] > 0 else _NEVER
+        at += 1
+        for i in range(dims):
+            offset = 0.0
+            for j in range(i, dims):
+                offset -= inverse[i, j] * means[k, j]
+            model[at] = offset * _FROM_EXP
+            for j in range(i, dims):
+                model[at + 1 + j - i] = inverse[i, j] * _FROM_EXP
+            at += 1 + dims - i

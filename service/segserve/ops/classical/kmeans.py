@@ -110,19 +110,38 @@ def cluster(features: Floats, options: KMeansOptions, *, stop: Stop = never) -> 
     features : float32 [D, N]
         C-contiguous, finite.
     """
+    _, found = cluster_sample(features, options, stop=stop)
+    return lloyd(features, found.centres, options.iterations, stop)
+
+
+def cluster_sample(
+    features: Floats, options: KMeansOptions, *, stop: Stop = never
+) -> tuple[Floats, Clusters]:
+    """Cluster 4096 points drawn at random, or all where there are no more; the best of some starts.
+
+    Parameters
+    ----------
+    features : float32 [D, N]
+        C-contiguous, finite.
+
+    Returns
+    -------
+    sample : float32 [D, at most 4096]
+    clusters : Clusters
+        Of the sample.
+    """
     random = np.random.default_rng(options.seed)
     points = features.shape[1]
     sample = features
     if points > _SAMPLE:
         sample = np.ascontiguousarray(features[:, random.choice(points, _SAMPLE, replace=False)])
     best: Clusters | None = None
-    for _ in range(options.starts):
+    for _ in range(max(options.starts, 1)):
         centres = _spread_out(sample, options.clusters, random)
         found = lloyd(sample, centres, _SAMPLE_ROUNDS, stop)
         if best is None or found.inertia[-1] < best.inertia[-1]:
             best = found
-    centres = best.centres if best is not None else features[:, :1].T.copy()
-    return lloyd(features, centres, options.iterations, stop)
+    return sample, best or found
 
 
 def _spread_out(points: Floats, count: int, random: np.random.Generator) -> Floats:
