@@ -99,9 +99,7 @@ class ServerProcess:
             self.process.stderr.close()
 
 
-@pytest.fixture
-def serve():
-    """Start servers; all are stopped at the end of the test."""
+def _servers():
     started = []
 
     def start(*flags, env=None):
@@ -111,3 +109,15 @@ def serve():
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def serve():
+    """Start servers; all are stopped at the end of the test."""
+    yield from _servers()
+
+
+@pytest.fixture(scope="module")
+def serve_module():
+    """Start servers that a module's tests share; all are stopped after the last of them."""
+    yield from _servers()

@@ -77,20 +77,12 @@ def test_a_missing_checkpoint_fails(capsys, tmp_path) -> None:
     assert "no checkpoint" in last_line(capsys.readouterr().err)
 
 
-def test_a_whole_export(capsys, tmp_path) -> None:
-    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
-    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
-    from segserve.export.models.deeplabv3plus import deeplabv3plus
-
-    checkpoint = tmp_path / "x.pth"
-    torch.save({"model_state": deeplabv3plus("resnet_slim", 7).state_dict()}, checkpoint)
-    out = tmp_path / "out"
-    arguments = ["export", "deeplabv3plus_demo", "--checkpoint", str(checkpoint), "--out", str(out)]
-    assert main([*arguments, "--name", "mine"]) == 0
-    said = capsys.readouterr().out
-    assert "mine: 4.5 MB; ONNX Runtime is within" in said
-    assert "std of the eager network" in said
-    files = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
-    assert files == ["mine/1/model.onnx", "mine/config.pbtxt", "mine/labels.txt"]
-    assert main([*arguments, "--name", "mine"]) == 1
+def test_a_name_that_is_taken_is_known_before_the_checkpoint_is_read(capsys, tmp_path) -> None:
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    (tmp_path / "mine").mkdir()
+    arguments = ["--checkpoint", str(tmp_path / "x.pth"), "--out", str(tmp_path), "--name", "mine"]
+    assert main(["export", "deeplabv3plus_demo", *arguments]) == 1
     assert "--overwrite" in last_line(capsys.readouterr().err)
+
+
+# a whole export by the command: tests/export/test_run.py, beside the graph that it must equal

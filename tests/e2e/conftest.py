@@ -60,7 +60,7 @@ def repository(tmp_path):
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def models():
     """The writers of small models."""
 

@@ -17,13 +17,14 @@ def photo(repo_root):
     return (repo_root / "docs" / "images" / "coffee.jpg").read_bytes()
 
 
-@pytest.fixture
-def server(serve, repo_root, repository, models):
+@pytest.fixture(scope="module")
+def server(serve_module, repo_root, tmp_path_factory, models):
+    """One for all tests: each leaves it as good as it found it, or the next one says so."""
+    repository = tmp_path_factory.mktemp("models")
     models.identity(repository, dims=(4,))
-    name = "deeplabv3plus_demo"
-    shutil.copytree(repo_root / "model_repository" / name, repository / name)
+    shutil.copytree(repo_root / "model_repository" / DEMO, repository / DEMO)
     flags = ("--model-repository", repository, "--max-request-bytes", 4_000_000)
-    return serve(*flags).wait_started()
+    return serve_module(*flags).wait_started()
 
 
 def png_header(width, height):

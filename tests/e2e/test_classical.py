@@ -12,6 +12,12 @@ from segserve.core.options import SegmentOptions
 from segserve.core.prompts import Point, Prompt
 
 NAMES = ("kmeans", "gmm", "slic", "felzenszwalb")
+PROMPTED = ("graph_cut", "snake", "chan_vese", "random_walker", "selective_search")
+OTHERS = {
+    "texton": {"clusters": "2", "window_px": "5"},
+    "mean_shift": {"colour": "20"},
+    "normalized_cut": {"segments": "2", "superpixels": "40"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +28,11 @@ def image():
     return np.clip(pixels + random.integers(0, 20, pixels.shape), 0, 255).astype(np.uint8)
 
 
-@pytest.fixture
-def server(serve, repo_root):
-    flags = [f"--load-model={name}" for name in NAMES]
+@pytest.fixture(scope="module")
+def server(serve_module, repo_root):
+    flags = [f"--load-model={name}" for name in (*NAMES, *PROMPTED, *OTHERS)]
     root = Path(repo_root) / "model_repository"
-    started = serve("--model-repository", root, "--model-control-mode", "explicit", *flags)
+    started = serve_module("--model-repository", root, "--model-control-mode", "explicit", *flags)
     started.wait_event("ready", timeout_s=110)
     return started
 
@@ -67,12 +73,7 @@ def test_images_parameters_and_tensors(server, image):
     assert max(labels["data"]) == 1
 
 
-def test_prompts_and_proposals(serve, repo_root, image):
-    names = ("graph_cut", "snake", "chan_vese", "random_walker", "selective_search")
-    flags = [f"--load-model={name}" for name in names]
-    root = Path(repo_root) / "model_repository"
-    server = serve("--model-repository", root, "--model-control-mode", "explicit", *flags)
-    server.wait_event("ready", timeout_s=110)
+def test_prompts_and_proposals(server, image):
     box = SegmentOptions(prompts=(Prompt(box=(15, 5, 65, 55)),))
     clicks = SegmentOptions(prompts=(Prompt(points=(Point(40, 30), Point(3, 3, inside=False))),))
     asked = {"graph_cut": box, "snake": box, "chan_vese": box, "random_walker": clicks}
@@ -89,19 +90,10 @@ def test_prompts_and_proposals(serve, repo_root, image):
         assert regions[0].label == "proposal"
 
 
-def test_the_three_that_take_neither_prompts_nor_clusters_alone(serve, repo_root, image):
-    asked = {
-        "texton": {"clusters": "2", "window_px": "5"},
-        "mean_shift": {"colour": "20"},
-        "normalized_cut": {"segments": "2", "superpixels": "40"},
-    }
-    root = Path(repo_root) / "model_repository"
-    flags = [f"--load-model={name}" for name in asked]
-    server = serve("--model-repository", root, "--model-control-mode", "explicit", *flags)
-    server.wait_event("ready", timeout_s=110)
+def test_the_three_that_take_neither_prompts_nor_clusters_alone(server, image):
     total = image.shape[0] * image.shape[1]
     with Client(server.grpc, timeout_s=60) as client:
-        for name, parameters in asked.items():
+        for name, parameters in OTHERS.items():
             options = SegmentOptions(parameters=parameters)
             areas = sorted(s.area for s in client.segment(image, name, options).segments)
             assert sum(areas) == total, name

@@ -17,11 +17,11 @@ SHORT = {"clusters": "2", "iterations": "1", "starts": "1"}
 METHOD = "/segserve.v1.Segmentation/Segment"
 
 
-@pytest.fixture
-def server(serve, repo_root):
+@pytest.fixture(scope="module")
+def server(serve_module, repo_root):
     """One core, and the k-means segmenter, whose budget is ten seconds."""
     flags = ["--model-control-mode", "explicit", "--load-model", "kmeans", "--cpu-threads", "1"]
-    started = serve("--model-repository", Path(repo_root) / "model_repository", *flags)
+    started = serve_module("--model-repository", Path(repo_root) / "model_repository", *flags)
     started.wait_event("ready", timeout_s=110)
     return started
 

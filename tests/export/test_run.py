@@ -1,9 +1,12 @@
+import re
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
 
-from segserve.core.errors import AlreadyExists, InvalidInput  # noqa: E402  after the skip
+from segserve.cli.main import main  # noqa: E402  after the skip
+from segserve.core.errors import AlreadyExists, InvalidInput  # noqa: E402  same
 from segserve.export.catalogue import find_recipe  # noqa: E402  same
 from segserve.export.compare import Comparison  # noqa: E402  same
 from segserve.export.config_text import TORCHSCRIPT  # noqa: E402  same
@@ -13,17 +16,24 @@ from segserve.export.run import Destination, export_checkpoint, is_accepted  # n
 DEMO = find_recipe("deeplabv3plus_demo")
 
 
-def test_a_checkpoint_becomes_a_model(slim_checkpoint, slim_graph, tmp_path) -> None:
-    steps: list[str] = []
-    repository = tmp_path / "repository"
-    done = export_checkpoint(DEMO, slim_checkpoint, Destination(repository, "m"), steps.append)
-    assert done.path == repository / "m"
-    assert (done.path / "1" / "model.onnx").read_bytes() == slim_graph, (
-        "the same weights give the same bytes"
-    )
-    assert done.graph_bytes == len(slim_graph)
-    assert done.comparison.max_error_std < 1e-4
-    assert [step.split()[0] for step in steps] == ["reading", "exporting", "comparing"]
+def test_the_command_makes_a_model_of_a_checkpoint(
+    capsys, slim_checkpoint, slim_graph, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["--checkpoint", str(slim_checkpoint), "--out", str(out), "--name", "mine"]
+    assert main(["export", DEMO.name, *arguments]) == 0
+    told = capsys.readouterr()
+    found = re.search(r"mine: 4.5 MB; ONNX Runtime is within (\S+) std of the eager netw", told.out)
+    assert found, told.out
+    assert float(found[1]) < 1e-4
+    steps = re.findall(r"^segserve export: (\w+)", told.err, re.MULTILINE)
+    assert steps == ["reading", "exporting", "comparing"]
+    files = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert files == ["mine/1/model.onnx", "mine/config.pbtxt", "mine/labels.txt"]
+    same = (out / "mine" / "1" / "model.onnx").read_bytes() == slim_graph
+    assert same, "the same weights give the same bytes"
+    assert main(["export", DEMO.name, *arguments]) == 1
+    assert "--overwrite" in capsys.readouterr().err.rstrip("\n").splitlines()[-1]
 
 
 def test_the_destination_is_looked_at_first(tmp_path) -> None:
