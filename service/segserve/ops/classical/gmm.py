@@ -120,17 +120,18 @@ def fit(features: Floats, options: GmmOptions, *, stop: Stop = never) -> Mixture
     """
     start = KMeansOptions(clusters=options.clusters, starts=_STARTS, seed=options.seed)
     centre = features.mean(axis=1, keepdims=True)  # keeps float32 sums of squares well scaled
-    points = features - centre
+    data = _Points.of(features, centre)
+    points = data.planes[:, : data.count]
     state = _State.of(*cluster_sample(points, start, stop=stop), options.floor)
-    data = _Points.of(points)
     history: list[float] = []
     for _ in range(options.iterations):
         check_stop(stop)
-        history.append(state.advance(data, options.floor))
+        model = state.written()
+        history.append(state.advance(data, model, options.floor))
         if len(history) > 1 and history[-1] - history[-2] < options.tolerance:
             break
+    labels = data.labelled(model, len(state.shares))
     means = state.means + centre.T
-    labels = data.labels[: data.count]
     return Mixture(state.shares, means, state.covariances, labels, tuple(history))
 
 
@@ -143,7 +144,6 @@ class _Points:
     planes : float32 [D, P]
         Zeros after the last point, to whole groups.
     labels : int32 [P]
-        Written in every round.
     count : int
         Of points.
     """
@@ -153,15 +153,19 @@ class _Points:
     count: int
 
     @classmethod
-    def of(cls, points: Floats, labels: npt.NDArray[np.int32] | None = None) -> _Points:
-        """Lay points and labels out in whole groups."""
+    def of(cls, points: Floats, centre: Floats | float = 0) -> _Points:
+        """Lay points out in whole groups, less a centre."""
         dims, count = points.shape
         whole = -(-count // _GROUP) * _GROUP
-        planes, given = np.zeros((dims, whole), np.float32), np.zeros(whole, np.int32)
-        planes[:, :count] = points
-        if labels is not None:
-            given[:count] = labels
-        return cls(planes, given, count)
+        planes = np.zeros((dims, whole), np.float32)
+        np.subtract(points, centre, out=planes[:, :count])
+        return cls(planes, np.zeros(whole, np.int32), count)
+
+    def labelled(self, model: Floats, clusters: int) -> npt.NDArray[np.int32]:
+        """Give the likeliest Gaussian of each point."""
+        dims = np.zeros(len(self.planes), np.int64)
+        _kernel().label(self.planes.reshape(-1), model, clusters, dims, self.labels)
+        return self.labels[: self.count]
 
 
 @dataclass(frozen=True)
@@ -178,18 +182,23 @@ class _State:
         count, dims = found.centres.shape
         identity = np.broadcast_to(np.eye(dims), (count, dims, dims)).copy()
         state = cls(np.zeros(count), found.centres.astype(np.float64), identity)
-        state._take(_Points.of(points, found.labels), np.zeros(0, np.float32), floor)
+        data = _Points.of(points)
+        data.labels[: data.count] = found.labels
+        state.advance(data, np.zeros(0, np.float32), floor)
         return state
 
-    def advance(self, data: _Points, floor: float) -> float:
-        """Take one E and one M step; gives the mean log likelihood before the M step."""
+    def written(self) -> Floats:
+        """Give the mixture as `gmm_kernel.step` reads it."""
         count, dims = self.means.shape
         model = np.empty(count * (dims + 1) * (dims + 2) // 2, np.float32)
         _kernel().write(self.shares, self.means, self.covariances, model)
-        return self._take(data, model, floor) * math.log(2) / data.count
+        return model
 
-    def _take(self, data: _Points, model: Floats, floor: float) -> float:
-        """Let `gmm_kernel.step` share the points out, by their labels where there is no model."""
+    def advance(self, data: _Points, model: Floats, floor: float) -> float:
+        """Take one E and one M step; gives the mean log likelihood before the M step.
+
+        With an empty `model` the E step is left out, and the labels count.
+        """
         count, dims = self.means.shape
         kernel, pairs = _kernel(), (dims + 1) * (dims + 2) // 2
         moments = np.zeros((count, -(-pairs // kernel.ROWS) * kernel.ROWS))
@@ -198,4 +207,4 @@ class _State:
             data.labels, moments.reshape(-1),
         )  # fmt: skip
         kernel.refit(moments, floor, self.shares, self.means, self.covariances)
-        return likelihood
+        return likelihood * math.log(2) / data.count

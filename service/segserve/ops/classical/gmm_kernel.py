@@ -64,14 +64,10 @@ def _fill(planes, stride, begin, size, dims, rows):
 
 
 @njit()
-def _costs(rows, model, clusters, dims, shares, labels, begin, size):
-    """Give -log2 of each Gaussian's share of the density at a point, the least one, and its label.
-
-    The least ones follow those of the Gaussians in `shares`.
-    """
+def _costs(rows, model, clusters, dims, shares, size):
+    """Give -log2 of each Gaussian's share of the density at a point, and after these the least."""
     for g in range(0, size, POINTS):
         least = spread(np.float32(np.inf))
-        label = spread(np.float32(0))
         at = 0
         for k in range(clusters):
             cost = shared(model, at)
@@ -85,10 +81,19 @@ def _costs(rows, model, clusters, dims, shares, labels, begin, size):
                     at += 1
                 cost = fma(white, white, cost)
             store(shares, k * BLOCK + g, cost)
-            label = if_less(cost, least, spread(np.float32(k)), label)
             least = smaller(cost, least)
         store(shares, clusters * BLOCK + g, least)
-        store_whole(labels, begin + g, label)
+
+
+@njit("void(float32[::1], float32[::1], int64, int64[::1], float32[::1], int64)")
+def _all_costs(rows, model, clusters, dims, shares, size):
+    """Call `_costs` as is best for so many dimensions."""
+    if len(dims) == len(_COLOUR):
+        _costs(rows, model, clusters, _COLOUR, shares, size)
+    elif len(dims) == len(_COLOUR_AND_PLACE):
+        _costs(rows, model, clusters, _COLOUR_AND_PLACE, shares, size)
+    else:
+        _costs(rows, model, clusters, dims, shares, size)
 
 
 @njit("void(float32[::1], int64, int64, float32[::1], float32[::1])")
@@ -159,7 +164,7 @@ def step(planes, count, model, clusters, dims, labels, moments):
     """Take one E step and add up what the M step needs; gives the log2 likelihood.
 
     `dims` has as many elements as there are dimensions. `planes` are `count` points' coordinates,
-    with zeros up to a multiple of 32 points, which `labels` has room for. `model` holds for every
+    with zeros up to a multiple of 32 points, as many as there are labels. `model` holds for every
     Gaussian -log2 of what does not depend on the point, then for every dimension i an offset and
     the factors of the dimensions from i on: the squares of what they give add up to -log2 of the
     rest. Empty: the labels are taken as they stand. `moments`, which are added to, are a multiple
@@ -180,17 +185,29 @@ def step(planes, count, model, clusters, dims, labels, moments):
         if model.shape[0] == 0:
             _given(shares, clusters, labels, begin, size)
         else:
-            if len(dims) == len(_COLOUR):
-                _costs(rows, model, clusters, _COLOUR, shares, labels, begin, size)
-            elif len(dims) == len(_COLOUR_AND_PLACE):
-                _costs(rows, model, clusters, _COLOUR_AND_PLACE, shares, labels, begin, size)
-            else:
-                _costs(rows, model, clusters, dims, shares, labels, begin, size)
+            _all_costs(rows, model, clusters, dims, shares, size)
             _normalise(shares, clusters, size, rows, tally)
         _gather(rows, shares, clusters, size, running)
         if (begin + BLOCK) % SPAN == 0 or begin + BLOCK >= stride:
             likelihood += _settle(running, moments, tally)
     return likelihood
+
+
+@njit("void(float32[::1], float32[::1], int64, int64[::1], int32[::1])")
+def label(planes, model, clusters, dims, labels):
+    """Fill in the likeliest Gaussian of each point, the lower one of equals; arguments as `step`'s."""
+    rows = np.zeros((len(dims) + 1) * (len(dims) + 2) // 2 * BLOCK, np.float32)
+    costs = np.empty((clusters + 1) * BLOCK, np.float32)
+    stride = labels.shape[0]
+    for begin in range(0, stride, BLOCK):
+        size = min(BLOCK, stride - begin)
+        _fill(planes, stride, begin, size, len(dims), rows)
+        _all_costs(rows, model, clusters, dims, costs, size)
+        for g in range(0, size, POINTS):
+            least, found = load(costs, clusters * BLOCK + g), spread(np.float32(clusters))
+            for k in range(clusters - 1, -1, -1):
+                found = if_less(least, load(costs, k * BLOCK + g), found, spread(np.float32(k)))
+            store_whole(labels, begin + g, found)
 
 
 @njit("void(float64[:, ::1], float64, float64[::1], float64[:, ::1], float64[:, :, ::1])")

@@ -122,7 +122,7 @@ def cluster_sample(
     Parameters
     ----------
     features : float32 [D, N]
-        C-contiguous, finite.
+        Finite.
 
     Returns
     -------
