@@ -200,8 +200,8 @@ class _State:
         With an empty `model` the E step is left out, and the labels count.
         """
         count, dims = self.means.shape
-        kernel, pairs = _kernel(), (dims + 1) * (dims + 2) // 2
-        moments = np.zeros((count, -(-pairs // kernel.ROWS) * kernel.ROWS))
+        kernel = _kernel()
+        moments = np.zeros((count, kernel.moments_of(dims)))
         likelihood: float = kernel.step(
             data.planes.reshape(-1), data.count, model, count, np.zeros(dims, np.int64),
             data.labels, moments.reshape(-1),

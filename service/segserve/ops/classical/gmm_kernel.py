@@ -26,13 +26,11 @@ from segserve.ops.classical.points_kernel import (
     store_whole,
     sub,
 )
-from segserve.ops.classical.sums_kernel import LANES, SUMS, add_rows, add_sums, no_sums
+from segserve.ops.classical.sums_kernel import LANES, add_rows, add_sums, seven_sums, ten_sums
 from segserve.ops.kernel_cache import njit
 
 BLOCK = 7 * POINTS
 SPAN = 8 * BLOCK
-ROWS = SUMS
-"""Moments come in multiples of as many; the last of them may be empty."""
 _NEGLIGIBLE = np.float32(1e-12)
 """Share of a point that is taken for none."""
 _NEVER = np.float32(1e30)
@@ -126,21 +124,27 @@ def _given(shares, clusters, labels, begin, size):
         shares[labels[begin + p] * BLOCK + p] = 1
 
 
-@njit("void(float32[::1], float32[::1], int64, int64, float32[::1])")
-def _gather(rows, shares, clusters, size, running):
+@njit()
+def _gather(rows, shares, clusters, size, running, none, together):
     """Add the rows of a block, weighted by the points' shares, to the Gaussians' running moments."""
     factors = clusters * BLOCK
     at = 0
-    chunks = running.shape[0] // (clusters * ROWS * LANES)
+    chunks = running.shape[0] // (clusters * together * LANES)
     for k in range(clusters):
         for chunk in range(chunks):
-            sums = no_sums()
+            sums = none
             for g in range(0, size, POINTS):
                 share = mul(load(shares, k * BLOCK + g), load(shares, factors + g))
-                if any_above(share, spread(_NEGLIGIBLE)):
-                    sums = add_rows(sums, share, rows, chunk * ROWS * BLOCK + g, BLOCK)
+                if any_above(share, _NEGLIGIBLE):
+                    sums = add_rows(sums, share, rows, chunk * together * BLOCK + g, BLOCK)
             add_sums(running, at, sums)
-            at += ROWS * LANES
+            at += together * LANES
+
+
+def moments_of(dims):
+    """Give the moments of a Gaussian, with as few empty ones as make whole sevens or tens."""
+    moments = (dims + 1) * (dims + 2) // 2
+    return min(-(-moments // 7) * 7, -(-moments // 10) * 10)
 
 
 @njit("float64(float32[::1], float64[::1], float32[::1])")
@@ -167,8 +171,8 @@ def step(planes, count, model, clusters, dims, labels, moments):
     with zeros up to a multiple of 32 points, as many as there are labels. `model` holds for every
     Gaussian -log2 of what does not depend on the point, then for every dimension i an offset and
     the factors of the dimensions from i on: the squares of what they give add up to -log2 of the
-    rest. Empty: the labels are taken as they stand. `moments`, which are added to, are a multiple
-    of `ROWS` for every Gaussian: sums of 1, then those of `_fill`.
+    rest. Empty: the labels are taken as they stand. `moments`, which are added to, are
+    `moments_of` the dimensions for every Gaussian: sums of 1, then those of `_fill`.
     """
     running = np.zeros(moments.shape[0] * LANES, np.float32)
     tally = np.zeros(3 * POINTS, np.float32)
@@ -187,7 +191,10 @@ def step(planes, count, model, clusters, dims, labels, moments):
         else:
             _all_costs(rows, model, clusters, dims, shares, size)
             _normalise(shares, clusters, size, rows, tally)
-        _gather(rows, shares, clusters, size, running)
+        if moments.shape[0] // clusters % 10 == 0:
+            _gather(rows, shares, clusters, size, running, ten_sums(), 10)
+        else:
+            _gather(rows, shares, clusters, size, running, seven_sums(), 7)
         if (begin + BLOCK) % SPAN == 0 or begin + BLOCK >= stride:
             likelihood += _settle(running, moments, tally)
     return likelihood

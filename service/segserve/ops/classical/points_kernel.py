@@ -15,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 POINTS = 32
+_FEW = 8
 _SINGLE = ir.FloatType()
 _WORD = ir.IntType(32)
 _VECTOR = ir.VectorType(_SINGLE, POINTS)
@@ -51,6 +52,11 @@ def _whole(value):
     return ir.Constant(_WORDS, [value] * POINTS)
 
 
+def _words(values):
+    order = list(values)
+    return ir.Constant(ir.VectorType(_WORD, len(order)), order)
+
+
 def _spread(builder, value):
     first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, _WORD(0))
     return builder.shuffle_vector(first, first, ir.Constant(_WORDS, [0] * POINTS))
@@ -66,7 +72,7 @@ def call_float(builder, name, *args):
 
 def _any(builder, flags):
     """Say whether one of the points' flags is set."""
-    bits = ir.IntType(POINTS)
+    bits = ir.IntType(flags.type.count)
     return builder.icmp_unsigned("!=", builder.bitcast(flags, bits), bits(0))
 
 
@@ -183,12 +189,21 @@ def if_less(typingctx, a, b, then, other):
 
 @intrinsic
 def any_above(typingctx, a, limit):
-    """Say whether a point's value is above a limit (one for each point)."""
+    """Say whether a point's value is above a limit."""
 
     def generate(context, builder, signature, args):
-        return _any(builder, builder.fcmp_ordered(">", args[0], args[1]))
+        value, count = args[0], POINTS
+        while count > _FEW:  # the largest of some, side by side: one comparison for all
+            count //= 2
+            low, high = (_words(range(at, at + count)) for at in (0, count))
+            one = builder.shuffle_vector(value, value, low)
+            other = builder.shuffle_vector(value, value, high)
+            value = builder.select(builder.fcmp_ordered(">", one, other), one, other)
+        first = builder.insert_element(ir.Constant(value.type, ir.Undefined), args[1], _WORD(0))
+        limit = builder.shuffle_vector(first, first, _words([0] * _FEW))
+        return _any(builder, builder.fcmp_ordered(">", value, limit))
 
-    return types.boolean(points, points), generate
+    return types.boolean(points, types.float32), generate
 
 
 @intrinsic
