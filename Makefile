@@ -7,7 +7,8 @@ TORCH ?= torch==2.13.0
 BENCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install -q --no-input --prefer-binary -c constraints.txt
+# Bytecode is made as modules are imported: most of torch's never are.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q --no-input --no-compile --prefer-binary -c constraints.txt
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
@@ -43,10 +44,11 @@ contracts: $(VENV)/.stamp-dev  ## import-linter: the layers of ARCHITECTURE.md
 	@echo "==> import contracts (import-linter)"
 	@$(BIN)/lint-imports --no-logo
 
-unit: $(VENV)/.stamp-dev  ## the default tests
+TESTS ?=
+unit: $(VENV)/.stamp-dev  ## the default tests; TESTS="tests/ops -k rle" for some
 	@echo "==> tests (pytest)"
 	@$(BIN)/python -m segserve.execution.kernels
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q $(TESTS)
 
 fmt: $(VENV)/.stamp-dev  ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
@@ -88,6 +90,11 @@ soak: $(VENV)/.stamp-dev  ## long tests
 
 image-test: $(VENV)/.stamp-dev  ## build the container image and run it (needs root, buildah, podman, runc)
 	@$(BIN)/python -m pytest -q -s -m image --timeout 1800 tests/image
+
+build/image/base.tar:  # stands in for python:3.11-slim
+	@mkdir -p $(@D)
+	@mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates bookworm $(@D)/base.partial.tar
+	@mv $(@D)/base.partial.tar $@
 
 clean:  ## remove what was built or installed here
 	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
