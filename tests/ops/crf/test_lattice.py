@@ -109,10 +109,10 @@ def test_every_second_pixel_has_the_places_it_has_among_all():
 
 
 def test_tables_grow_and_nothing_is_lost():
-    image = np.random.default_rng(4).integers(0, 256, (160, 170, 3)).astype(np.uint8)
+    image = np.random.default_rng(4).integers(0, 256, (210, 220, 3)).astype(np.uint8)
     every, second = bilateral_lattice(image, 9, 13), bilateral_lattice(image, 9, 13, step_px=2)
-    assert len(every.corners) > 20_000
-    assert every.rows > 20_000
+    assert len(every.corners) > 40_000
+    assert every.rows > 40_000
     assert len(np.unique(every.keys)) == len(every.keys)
     used = np.arange(1, every.rows) % UNUSED_EVERY != 0
     np.testing.assert_array_equal(np.sort(every.numbers), np.arange(1, every.rows)[used])
@@ -121,7 +121,7 @@ def test_tables_grow_and_nothing_is_lost():
         by_row = np.empty(lattice.rows, np.int64)
         by_row[lattice.numbers] = lattice.keys
         keys.append(by_row[lattice.corners[lattice.simplex]])
-    np.testing.assert_array_equal(keys[0].reshape(160, 170, 6)[::2, ::2].reshape(-1, 6), keys[1])
+    np.testing.assert_array_equal(keys[0].reshape(210, 220, 6)[::2, ::2].reshape(-1, 6), keys[1])
 
 
 def test_gaussian_lattices_are_kept():

@@ -15,7 +15,7 @@ from segserve.core.errors import InvalidInput
 _KEY_LIMIT = 1 << 62
 _CACHED_GAUSSIANS = 4
 _LANES = 8
-_FIRST_BITS = 14
+_FIRST_BITS = 16
 """Of the tables that find simplices and vertices."""
 UNUSED_EVERY = 4096
 """Rows whose number is a multiple stay zero, so that rows can share their place with row 0."""
