@@ -26,9 +26,9 @@ _NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 
 
 @contextmanager
-def running(module: str) -> Iterator[ServerProcess]:
+def running(module: str, *arguments: str) -> Iterator[ServerProcess]:
     """Start a module that prints its gRPC port and serves; end it afterwards."""
-    command = [sys.executable, "-m", module]
+    command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  our own program
         try:
             port = process.stdout.readline() if process.stdout else ""

@@ -1,13 +1,14 @@
 """Our gRPC front alone: what a request costs in front of the engine.
 
-``python -m loadtests.front_server`` prints its port and answers ModelInfer through the server's own
-transport; in the engine's place stands one that answers at once: model ``head`` with the first
-4 KiB of its input, every other one with its input.
+``python -m loadtests.front_server [grpcio]`` prints its port and answers ModelInfer through the
+server's own transport; in the engine's place stands one that answers at once: model ``head`` with
+the first 4 KiB of its input, every other one with its input.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -16,7 +17,8 @@ import uvloop
 from loadtests.echo_server import HEAD_BYTES
 from segserve.core.messages import InferRequest, InferResponse, ModelRef, Timings
 from segserve.serving.engine import Engine
-from segserve.transport.grpc.server import GrpcOptions, GrpcServer
+from segserve.transport.grpc.front import FrontName, GrpcOptions
+from segserve.transport.grpc.server import GrpcServer
 
 
 class InstantEngine:
@@ -40,12 +42,12 @@ class InstantEngine:
         return True
 
 
-async def _serve() -> None:
+async def _serve(front: FrontName) -> None:
     engine: Any = InstantEngine()
-    server = GrpcServer(cast("Engine", engine), GrpcOptions())
+    server = GrpcServer(cast("Engine", engine), GrpcOptions(front))
     print(await server.start(), flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve())
+    uvloop.run(_serve("grpcio" if "grpcio" in sys.argv[1:] else "native"))

@@ -29,7 +29,8 @@ from segserve.serving.loader import Loader
 from segserve.serving.refine_queue import RefineLimits, RefineQueue
 from segserve.serving.registry import Registry
 from segserve.settings import Settings
-from segserve.transport.grpc.server import GrpcOptions, GrpcServer
+from segserve.transport.grpc.front import GrpcOptions
+from segserve.transport.grpc.server import GrpcServer
 from segserve.transport.http.metrics import MetricsServer
 from segserve.transport.http.server import HttpOptions, HttpServer
 
@@ -116,10 +117,12 @@ def _tracer(settings: Settings) -> Tracer:
 
 def _grpc_options(settings: Settings) -> GrpcOptions:
     return GrpcOptions(
+        front=settings.grpc_front.value,
         address=settings.grpc_address,
         port=settings.grpc_port,
         reuse_port=settings.reuse_grpc_port,
         max_request_bytes=settings.max_request_bytes,
+        max_receiving_bytes=settings.max_pending_bytes,
         max_concurrent_rpcs=settings.max_concurrent_rpcs,
         keepalive_time_ms=settings.grpc_keepalive_time,
         keepalive_timeout_ms=settings.grpc_keepalive_timeout,

@@ -32,6 +32,13 @@ class LogFormat(Enum):
     ISO8601 = "ISO8601"
 
 
+class GrpcFront(Enum):
+    """What moves gRPC's bytes."""
+
+    NATIVE = "native"
+    GRPCIO = "grpcio"
+
+
 class OverloadStatus(Enum):
     """The gRPC status of an answer to a caller who came when a queue was full."""
 
@@ -75,6 +82,9 @@ class Settings(BaseSettings):
     allow_grpc: bool = Field(default=True, description="Serve gRPC")
     grpc_address: str = Field("0.0.0.0", description="Address of the gRPC server")  # noqa: S104  as Triton
     grpc_port: int = Field(8001, ge=0, le=65535, description="gRPC port; 0 for any free one")
+    grpc_front: GrpcFront = Field(
+        GrpcFront.NATIVE, description="What moves gRPC's bytes: our own HTTP/2 core, or grpcio"
+    )
     reuse_grpc_port: bool = Field(
         default=False, description="Let several servers share the gRPC port (SO_REUSEPORT)"
     )

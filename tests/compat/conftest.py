@@ -30,7 +30,7 @@ DATATYPES = {
     "FP64": "DOUBLE",
     "BYTES": "STRING",
 }
-AT_START = [*(f"identity_{name}" for name in DATATYPES), "add_sub", "find", "colours"]
+AT_START = [*(f"identity_{name}" for name in DATATYPES), "add_sub", "patient", "find", "colours"]
 
 
 class Server:
@@ -103,14 +103,20 @@ def write_identity(folder, name, datatype):
     save(folder, name, graph, "max_batch_size: 4\n")
 
 
-def write_add_sub(folder):
+WAITS_S = 60
+PATIENT = f"""max_batch_size: 4
+dynamic_batching {{ max_queue_delay_microseconds: {WAITS_S * 10**6} }}
+"""
+
+
+def write_add_sub(folder, name="add_sub", config="max_batch_size: 4\n"):
     names = ("INPUT0", "INPUT1"), ("OUTPUT0", "OUTPUT1")
     nodes = [
         helper.make_node(op, names[0], [out])
         for op, out in zip(("Add", "Sub"), names[1], strict=True)
     ]
     ins, outs = ([value(n, TensorProto.FLOAT, "n", 4) for n in row] for row in names)
-    save(folder, "add_sub", helper.make_graph(nodes, "g", ins, outs), "max_batch_size: 4\n")
+    save(folder, name, helper.make_graph(nodes, "g", ins, outs), config)
 
 
 def write_find(folder):
@@ -154,6 +160,7 @@ def compat_repository(tmp_path_factory):
     for datatype in DATATYPES:
         write_identity(folder, f"identity_{datatype}", datatype)
     write_add_sub(folder)
+    write_add_sub(folder, "patient", PATIENT)  # holds a lone request back for longer than a test
     write_find(folder)
     write_colours(folder)
     write_identity(folder, "switch", "FP32")

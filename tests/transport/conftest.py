@@ -24,7 +24,8 @@ from segserve.serving.views import (
     ServerMetadata,
     StatisticDuration,
 )
-from segserve.transport.grpc.server import GrpcOptions, GrpcServer
+from segserve.transport.grpc.front import GrpcOptions
+from segserve.transport.grpc.server import GrpcServer
 from segserve.transport.http.server import HttpOptions, HttpServer
 
 CONFIG = """name: "echo" backend: "onnxruntime" max_batch_size: 4
@@ -176,9 +177,15 @@ async def engine():
     return FakeEngine()
 
 
+@pytest.fixture(params=["native", "grpcio"])
+def front(request):
+    """Give the name of what moves gRPC's bytes; every test of a server runs with both."""
+    return request.param
+
+
 @pytest.fixture
-async def grpc_server(engine):
-    server = GrpcServer(engine, GrpcOptions(max_request_bytes=1_000_000))
+async def grpc_server(engine, front):
+    server = GrpcServer(engine, GrpcOptions(front, max_request_bytes=1_000_000))
     server.port = await server.start()
     yield server
     await server.stop(0.1)

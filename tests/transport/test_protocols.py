@@ -65,6 +65,12 @@ def to_proto(pb, model, tensor, parameters):
     return request
 
 
+@pytest.fixture
+def front():
+    """Give the one that is compared with HTTP; both are compared in the tests of gRPC."""
+    return "native"
+
+
 @pytest.fixture(params=["grpc", "http"])
 def ask(request):
     """Send a tensor; gives (status name, text, outputs, parameters)."""

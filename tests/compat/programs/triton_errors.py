@@ -84,7 +84,7 @@ async def case_load_of_nothing(client):
 
 async def case_grpc_deadline(client):
     with pytest.raises(InferenceServerException) as caught:
-        await infer(client, "add_sub", pair(1), client_timeout=1e-6)
+        await infer(client, "patient", pair(1), client_timeout=0.05)
     assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
 
 

@@ -2,30 +2,22 @@
 
 import asyncio
 
-import grpc
 import pytest
 
 from segserve.core.errors import Overloaded, ShuttingDown
 from segserve.transport.grpc.calls import Calls, call_of
-
-
-class Aborted(Exception):
-    pass
+from segserve.transport.grpc.methods import RpcFailed
 
 
 class FakeContext:
     def __init__(self, remaining_s=None):
-        self.remaining_s, self.aborted = remaining_s, None
+        self.remaining_s = remaining_s
 
     def time_remaining(self):
         return self.remaining_s
 
     def invocation_metadata(self):
         return None
-
-    async def abort(self, code, details, trailers):
-        self.aborted = (code, details, dict(trailers))
-        raise Aborted
 
 
 def test_call_of():
@@ -41,7 +33,7 @@ async def test_counting():
         await release.wait()
         return b"x"
 
-    running = asyncio.create_task(calls.unary(answer).unary_unary(b"", FakeContext()))
+    running = asyncio.create_task(calls.unary(answer).answer(b"", FakeContext()))
     await asyncio.sleep(0)
     assert calls.running == 1
     assert not await calls.wait_idle(0.01)
@@ -50,31 +42,40 @@ async def test_counting():
     assert (await running, calls.running) == (b"x", 0)
 
 
+async def test_calls_that_are_not_counted():
+    calls = Calls("unavailable")
+
+    async def answer(_messages, _context):
+        assert calls.running == 0
+
+    await calls.stream(answer, counted=False).answer(None, FakeContext())
+
+
 @pytest.mark.parametrize("overload", ["unavailable", "resource_exhausted"])
 async def test_failures(overload, caplog):
-    calls, context = Calls(overload), FakeContext()
+    calls = Calls(overload)
 
     async def refuse(_message, _context):
         raise Overloaded("full", retry_after_s=0.0001)
 
-    with pytest.raises(Aborted):
-        await calls.unary(refuse).unary_unary(b"", context)
-    code, details, trailers = context.aborted
-    assert (code, details) == (grpc.StatusCode[overload.upper()], "full")
-    assert trailers["grpc-retry-pushback-ms"] == "1"
+    with pytest.raises(RpcFailed, match="full") as caught:
+        await calls.unary(refuse).answer(b"", FakeContext())
+    assert caught.value.status == overload.upper()
+    assert dict(caught.value.trailers)["grpc-retry-pushback-ms"] == "1"
     assert calls.running == 0
     assert not caplog.records
 
 
-async def test_crashes_are_logged_and_answered(caplog):
-    calls, context = Calls("unavailable"), FakeContext()
+@pytest.mark.parametrize("kind", ["unary", "stream"])
+async def test_crashes_are_logged_and_answered(kind, caplog):
+    calls = Calls("unavailable")
 
     async def crash(_message, _context):
         raise ZeroDivisionError("oh")
 
-    with pytest.raises(Aborted):
-        await calls.unary(crash).unary_unary(b"", context)
-    assert context.aborted[0] is grpc.StatusCode.INTERNAL
+    with pytest.raises(RpcFailed) as caught:
+        await getattr(calls, kind)(crash).answer(b"", FakeContext())
+    assert caught.value.status == "INTERNAL"
     assert [record.message for record in caplog.records] == ["call_crashed"]
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from segserve.core.errors import LoadFailed
 from segserve.generated.inference import grpc_service_pb2 as pb
-from segserve.transport.grpc.server import GrpcOptions, GrpcServer
+from segserve.transport.grpc.front import GrpcOptions
+from segserve.transport.grpc.server import GrpcServer
 from segserve.transport.grpc.servicer import SERVICE
 
 INFER = f"/{SERVICE}/ModelInfer"
@@ -21,22 +22,22 @@ def request(model, size=1):
     return message.SerializeToString()
 
 
-async def test_a_taken_port_is_named(engine):
+async def test_a_taken_port_is_named(engine, front):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LoadFailed, match=f"{port}.*--grpc-port"):
-            await GrpcServer(engine, GrpcOptions(port=port)).start()
+            await GrpcServer(engine, GrpcOptions(front, port=port)).start()
 
 
-async def test_two_servers_do_not_share_a_port(engine, grpc_server):
+async def test_two_servers_do_not_share_a_port(engine, front, grpc_server):
     with pytest.raises(LoadFailed, match="--grpc-port"):
-        await GrpcServer(engine, GrpcOptions(port=grpc_server.port)).start()
+        await GrpcServer(engine, GrpcOptions(front, port=grpc_server.port)).start()
 
 
-async def test_sharing_on_demand(engine):
-    first = GrpcServer(engine, GrpcOptions(reuse_port=True))
+async def test_sharing_on_demand(engine, front):
+    first = GrpcServer(engine, GrpcOptions(front, reuse_port=True))
     port = await first.start()
-    second = GrpcServer(engine, GrpcOptions(reuse_port=True, port=port))
+    second = GrpcServer(engine, GrpcOptions(front, reuse_port=True, port=port))
     assert await second.start() == port
     await asyncio.gather(first.stop(0.1), second.stop(0.1))
 
@@ -47,8 +48,8 @@ async def test_a_message_over_the_limit(channel, refused):
         await channel.unary_unary(INFER)(request("echo", 1_000_000))
 
 
-async def test_calls_over_the_limit(engine, refused):
-    server = GrpcServer(engine, GrpcOptions(max_concurrent_rpcs=1))
+async def test_calls_over_the_limit(engine, front, refused):
+    server = GrpcServer(engine, GrpcOptions(front, max_concurrent_rpcs=1))
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         method = channel.unary_unary(INFER)
@@ -94,5 +95,5 @@ async def test_stopping_is_bounded(engine, grpc_server, channel):
         await engine.cancelled.wait()
 
 
-async def test_stop_before_start(engine):
-    await GrpcServer(engine, GrpcOptions()).stop(1)
+async def test_stop_before_start(engine, front):
+    await GrpcServer(engine, GrpcOptions(front)).stop(1)

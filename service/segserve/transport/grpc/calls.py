@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
-
-import grpc
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import BackendFailed, ServiceError, ShuttingDown
+from segserve.transport.grpc.methods import (
+    Answer,
+    RpcContext,
+    RpcFailed,
+    StreamAnswer,
+    Streaming,
+    Unary,
+)
 from segserve.transport.kserve import Call
 from segserve.transport.parameters import trace_parent
 from segserve.transport.status import OverloadStatus, message_of, status_of
+from segserve.transport.tensor_bytes import Buffer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Context = Any  # grpc.aio.ServicerContext, whose stubs call time_remaining() never None
-Answer = Callable[[bytes, Context], Awaitable[bytes]]
-StreamAnswer = Callable[[AsyncIterator[bytes], Context], Awaitable[None]]
 _RETRY_ELSEWHERE_S = 1.0
 
 
-def call_of(context: Context) -> Call:
+def call_of(context: RpcContext) -> Call:
     """Read deadline and trace of a call."""
     return Call(
         deadline=Deadline.after(context.time_remaining()),
@@ -61,21 +65,28 @@ class Calls:
             return False
         return True
 
-    def unary(self, answer: Answer) -> grpc.RpcMethodHandler[bytes, bytes]:
+    def unary(self, answer: Answer) -> Unary:
         """Wrap a handler of one message, bytes in and bytes out."""
 
-        async def handle(message: bytes, context: Context) -> bytes:
-            return await self._guarded(answer(message, context), context)
+        async def handle(message: Buffer, context: RpcContext) -> bytes:
+            return await self._counted(answer(message, context))
 
-        return grpc.unary_unary_rpc_method_handler(handle)
+        return Unary(handle)
 
-    def stream(self, answer: StreamAnswer) -> grpc.RpcMethodHandler[bytes, bytes]:
-        """Wrap a handler of messages both ways, which writes to its context."""
+    def stream(self, answer: StreamAnswer, *, counted: bool = True) -> Streaming:
+        """Wrap a handler of messages both ways, which writes to its context.
 
-        async def handle(messages: AsyncIterator[bytes], context: Context) -> None:
-            await self._guarded(answer(messages, context), context)
+        Parameters
+        ----------
+        counted : bool
+            Whether a server that stops waits for the call to end by itself.
+        """
 
-        return grpc.stream_stream_rpc_method_handler(handle)
+        async def handle(messages: AsyncIterator[Buffer], context: RpcContext) -> None:
+            work = answer(messages, context)
+            await (self._counted(work) if counted else self._guarded(work))
+
+        return Streaming(handle)
 
     def check_open(self) -> None:
         """Refuse work that comes after the server has begun to stop.
@@ -92,27 +103,29 @@ class Calls:
                 retry_after_s=_RETRY_ELSEWHERE_S,
             )
 
-    async def _guarded(self, answer: Awaitable[T], context: Context) -> T:
+    async def _counted(self, work: Awaitable[T]) -> T:
         self._running += 1
         self._idle.clear()
         try:
-            return await answer
-        except ServiceError as error:
-            failure = error
-        except Exception as error:  # the border where unforeseen failures become answers
-            log.exception("call_crashed")
-            failure = BackendFailed(f"internal error: {error!r}")
+            return await self._guarded(work)
         finally:
             self._running -= 1
             if self._running == 0:
                 self._idle.set()
-        await self._abort(context, failure)
-        raise failure  # abort() has raised
 
-    async def _abort(self, context: Context, error: ServiceError) -> None:
-        code = grpc.StatusCode[status_of(error.kind, self._overload).grpc]
+    async def _guarded(self, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        except ServiceError as error:
+            raise self._failed(error) from error
+        except Exception as error:  # the border where unforeseen failures become answers
+            log.exception("call_crashed")
+            raise self._failed(BackendFailed(f"internal error: {error!r}")) from error
+
+    def _failed(self, error: ServiceError) -> RpcFailed:
         trailers = [("segserve-error-kind", error.kind.value)]
         if error.retry_after_s is not None:
             wait_ms = str(max(1, round(error.retry_after_s * 1e3)))
             trailers += [("retry-after-ms", wait_ms), ("grpc-retry-pushback-ms", wait_ms)]
-        await context.abort(code, message_of(error), tuple(trailers))
+        status = status_of(error.kind, self._overload).grpc
+        return RpcFailed(status, message_of(error), tuple(trailers))

@@ -12,13 +12,14 @@ import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from grpc_health.v1 import health_pb2 as pb
 
-from segserve.core.errors import NotFound
+from segserve.core.errors import InvalidInput, NotFound
 from segserve.core.messages import ModelRef
 from segserve.transport.grpc import codec
-from segserve.transport.grpc.calls import Calls, Context
+from segserve.transport.grpc.calls import Calls
+from segserve.transport.grpc.methods import RpcContext, Service
+from segserve.transport.tensor_bytes import Buffer
 
 if TYPE_CHECKING:
     from segserve.serving.engine import Engine
@@ -41,15 +42,14 @@ class HealthServicer:
         self._closed = False
         self._unsubscribe = engine.subscribe(self.changed)
 
-    def handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
-        """Give what a gRPC server registers."""
-        handlers = {
+    def methods(self) -> Service:
+        """Give what a gRPC server serves; a watch does not hold the server back from stopping."""
+        return {
             "Check": self._calls.unary(self.check),
-            "Watch": grpc.unary_stream_rpc_method_handler(self.watch),
+            "Watch": self._calls.stream(self.watch, counted=False),
         }
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    async def check(self, message: bytes, _context: Context) -> bytes:
+    async def check(self, message: Buffer, _context: RpcContext) -> bytes:
         """Tell a status once; NOT_FOUND for a name that nobody has."""
         service = codec.parse(pb.HealthCheckRequest, message).service
         status = self._status(service)
@@ -57,9 +57,13 @@ class HealthServicer:
             raise NotFound(f"unknown service '{service}': expected a service or model/<name>")
         return _written(status)
 
-    async def watch(self, message: bytes, _context: Context) -> AsyncIterator[bytes]:
+    async def watch(self, messages: AsyncIterator[Buffer], context: RpcContext) -> None:
         """Tell a status now, and whenever it changes."""
-        service = codec.parse(pb.HealthCheckRequest, message).service
+        async for message in messages:
+            service = codec.parse(pb.HealthCheckRequest, message).service
+            break
+        else:
+            raise InvalidInput("expected one HealthCheckRequest, got none")
         changed = asyncio.Event()
         self._watches.add(changed)
         told = None
@@ -69,7 +73,7 @@ class HealthServicer:
                 status = self._status(service)
                 if status != told:
                     told = status
-                    yield _written(status)
+                    await context.write(_written(status))
                 if self._closed:
                     return
                 await changed.wait()

@@ -1,38 +1,55 @@
 """Server reflection, v1 and v1alpha, which have the same messages under two names.
 
-grpcio-reflection has v1alpha alone, so v1's description is made from it. Protocol:
+grpcio-reflection has v1alpha alone, so v1's description is made from it. It is imported, with all
+of grpcio, when somebody asks for the first time. Protocol:
 https://github.com/grpc/grpc/blob/master/doc/server-reflection.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from functools import cache
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
-from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha import reflection_pb2 as pb
+
+from segserve.transport.grpc import codec
+from segserve.transport.grpc.calls import Calls
+from segserve.transport.grpc.methods import RpcContext, Service
+from segserve.transport.tensor_bytes import Buffer
 
 _ALPHA, _V1 = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 SERVICES = tuple(f"{package}.ServerReflection" for package in (_ALPHA, _V1))
 
 
-def handlers(services: Iterable[str]) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
-    """Give what a gRPC server registers to describe the named services and itself."""
+def methods(services: Iterable[str], calls: Calls) -> Service:
+    """Give what a gRPC server serves, under each of `SERVICES`, to describe services and itself."""
+    names = (*services, *SERVICES)
+
+    async def answer(messages: AsyncIterator[Buffer], context: RpcContext) -> None:
+        servicer = await asyncio.to_thread(_servicer, names)
+
+        async def requests() -> AsyncIterator[pb.ServerReflectionRequest]:
+            async for message in messages:
+                yield codec.parse(pb.ServerReflectionRequest, message)
+
+        async for told in servicer.ServerReflectionInfo(requests(), context):
+            await context.write(told.SerializeToString())
+
+    return {"ServerReflectionInfo": calls.stream(answer, counted=False)}
+
+
+@cache
+def _servicer(names: tuple[str, ...]) -> Any:
+    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415  it imports grpcio
+
     _add_v1_description()
-    servicer = reflection.aio.ReflectionServicer((*services, *SERVICES))  # type: ignore[attr-defined]  # not in grpc-stubs
-    method = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=pb.ServerReflectionRequest.FromString,
-        response_serializer=pb.ServerReflectionResponse.SerializeToString,
-    )
-    return tuple(
-        grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": method})
-        for name in SERVICES
-    )
+    return reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]  # not in grpc-stubs
 
 
+@cache
 def _add_v1_description() -> None:
     text = pb.DESCRIPTOR.serialized_pb
     alpha = descriptor_pb2.FileDescriptorProto.FromString(text)

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import grpc
-
 from segserve.core.errors import NotFound, NotReady, ServiceError
 from segserve.core.messages import ModelRef
 from segserve.transport.grpc import segmentation_codec as codec
-from segserve.transport.grpc.calls import Calls, Context, call_of
+from segserve.transport.grpc.calls import Calls, call_of
 from segserve.transport.grpc.encoding import measured
+from segserve.transport.grpc.methods import RpcContext, Service
 from segserve.transport.kserve import Call
 from segserve.transport.tensor_bytes import Buffer
 
@@ -35,15 +34,14 @@ class SegmentationServicer:
         self._engine = engine
         self._calls = calls
 
-    def handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
-        """Give what a gRPC server registers."""
-        handlers = {
+    def methods(self) -> Service:
+        """Give what a gRPC server serves."""
+        return {
             "Segment": self._calls.unary(self.segment),
             "SegmentStream": self._calls.stream(self.segment_stream),
         }
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    async def segment(self, message: bytes, context: Context) -> bytes:
+    async def segment(self, message: Buffer, context: RpcContext) -> bytes:
         """Segment one image."""
         return await self._answer(message, call_of(context))
 
@@ -60,13 +58,13 @@ class SegmentationServicer:
         except (NotFound, NotReady):  # unloaded since it answered: ids without names
             return ()
 
-    async def segment_stream(self, messages: AsyncIterator[bytes], context: Context) -> None:
+    async def segment_stream(self, messages: AsyncIterator[Buffer], context: RpcContext) -> None:
         """Segment images as they come and answer them as they finish."""
         call = call_of(context)
         slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         writing = asyncio.Lock()
 
-        async def answer(message: bytes) -> None:
+        async def answer(message: Buffer) -> None:
             try:
                 written = await self._streamed(message, call)
                 async with writing:
@@ -79,7 +77,7 @@ class SegmentationServicer:
                 await slots.acquire()
                 running.create_task(answer(message))
 
-    async def _streamed(self, message: bytes, call: Call) -> bytes:
+    async def _streamed(self, message: Buffer, call: Call) -> bytes:
         request_id = ""
         try:
             inner = codec.streamed_request(message)

@@ -10,16 +10,16 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from segserve.core.errors import InvalidInput, Unsupported
 from segserve.core.tensor import TensorSpec
 from segserve.generated.inference import grpc_service_pb2 as pb
 from segserve.transport.grpc import codec
-from segserve.transport.grpc.calls import Calls, Context, call_of
+from segserve.transport.grpc.calls import Calls, call_of
 from segserve.transport.grpc.encoding import measured
+from segserve.transport.grpc.methods import Method, RpcContext, Service
 from segserve.transport.grpc.statistics import statistics_message
 from segserve.transport.kserve import load_parameters, model_ref, unload_dependents
+from segserve.transport.tensor_bytes import Buffer
 
 if TYPE_CHECKING:
     from segserve.serving.engine import Engine
@@ -35,8 +35,8 @@ class InferenceServicer:
         self._engine = engine
         self._calls = calls
 
-    def handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
-        """Give what a gRPC server registers; rpcs that are not offered answer UNIMPLEMENTED."""
+    def methods(self) -> Service:
+        """Give what a gRPC server serves; rpcs that are not offered answer UNIMPLEMENTED."""
         answers = {
             "ServerLive": self.server_live,
             "ServerReady": self.server_ready,
@@ -50,26 +50,26 @@ class InferenceServicer:
             "RepositoryModelLoad": self.repository_model_load,
             "RepositoryModelUnload": self.repository_model_unload,
         }
-        handlers = {name: self._calls.unary(answer) for name, answer in answers.items()}
+        methods: Service = {name: self._calls.unary(answer) for name, answer in answers.items()}
         for method in _METHODS:
-            if method.name not in handlers:
-                handlers[method.name] = self._not_offered(method)
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+            if method.name not in methods:
+                methods[method.name] = self._not_offered(method)
+        return methods
 
-    def _not_offered(self, method: Any) -> grpc.RpcMethodHandler[bytes, bytes]:
+    def _not_offered(self, method: Any) -> Method:
         text = f"rpc {method.name} of {SERVICE} is not supported by this server"
 
-        async def refuse(_message: bytes, _context: Context) -> bytes:
+        async def refuse(_message: Buffer, _context: RpcContext) -> bytes:
             raise Unsupported(text)
 
-        async def refuse_stream(_messages: AsyncIterator[bytes], _context: Context) -> None:
+        async def refuse_stream(_messages: AsyncIterator[Buffer], _context: RpcContext) -> None:
             raise Unsupported(text)
 
         if method.client_streaming:
             return self._calls.stream(refuse_stream)
         return self._calls.unary(refuse)
 
-    async def model_infer(self, message: bytes, context: Context) -> bytes:
+    async def model_infer(self, message: Buffer, context: RpcContext) -> bytes:
         """Tensors in, tensors out."""
         self._calls.check_open()
         request = codec.decode_request(message, call_of(context))
@@ -77,22 +77,22 @@ class InferenceServicer:
         encode = partial(codec.encode_response, request, response)
         return measured(self._engine, response.model, encode)
 
-    async def server_live(self, _message: bytes, _context: Context) -> bytes:
+    async def server_live(self, _message: Buffer, _context: RpcContext) -> bytes:
         """Whether the process works."""
         return _written(pb.ServerLiveResponse(live=self._engine.live()))
 
-    async def server_ready(self, _message: bytes, _context: Context) -> bytes:
+    async def server_ready(self, _message: Buffer, _context: RpcContext) -> bytes:
         """Whether new traffic should come here."""
         ready = self._engine.ready() and not self._calls.refusing
         return _written(pb.ServerReadyResponse(ready=ready))
 
-    async def model_ready(self, message: bytes, _context: Context) -> bytes:
+    async def model_ready(self, message: Buffer, _context: RpcContext) -> bytes:
         """Whether a model serves."""
         request = codec.parse(pb.ModelReadyRequest, message)
         ref = model_ref(request.name, request.version)
         return _written(pb.ModelReadyResponse(ready=self._engine.model_ready(ref)))
 
-    async def server_metadata(self, _message: bytes, _context: Context) -> bytes:
+    async def server_metadata(self, _message: Buffer, _context: RpcContext) -> bytes:
         """Name, version and extensions."""
         told = self._engine.server_metadata()
         return _written(
@@ -101,7 +101,7 @@ class InferenceServicer:
             )
         )
 
-    async def model_metadata(self, message: bytes, _context: Context) -> bytes:
+    async def model_metadata(self, message: Buffer, _context: RpcContext) -> bytes:
         """Tensors and versions of a model."""
         request = codec.parse(pb.ModelMetadataRequest, message)
         told = self._engine.model_metadata(model_ref(request.name, request.version))
@@ -115,13 +115,13 @@ class InferenceServicer:
             )
         )
 
-    async def model_config(self, message: bytes, _context: Context) -> bytes:
+    async def model_config(self, message: Buffer, _context: RpcContext) -> bytes:
         """Give the effective configuration of a model."""
         request = codec.parse(pb.ModelConfigRequest, message)
         config = self._engine.model_config(model_ref(request.name, request.version))
         return _written(pb.ModelConfigResponse(config=config.to_proto()))
 
-    async def model_statistics(self, message: bytes, _context: Context) -> bytes:
+    async def model_statistics(self, message: Buffer, _context: RpcContext) -> bytes:
         """Give the statistics of a model, or of all."""
         request = codec.parse(pb.ModelStatisticsRequest, message)
         ref = model_ref(request.name, request.version) if request.name else None
@@ -130,7 +130,7 @@ class InferenceServicer:
             pb.ModelStatisticsResponse(model_stats=[statistics_message(row) for row in rows])
         )
 
-    async def repository_index(self, message: bytes, _context: Context) -> bytes:
+    async def repository_index(self, message: Buffer, _context: RpcContext) -> bytes:
         """Give the repository's models and their states."""
         request = codec.parse(pb.RepositoryIndexRequest, message)
         if request.repository_name:
@@ -143,7 +143,7 @@ class InferenceServicer:
             )
         return _written(response)
 
-    async def repository_model_load(self, message: bytes, _context: Context) -> bytes:
+    async def repository_model_load(self, message: Buffer, _context: RpcContext) -> bytes:
         """Load or reload a model."""
         request = codec.parse(pb.RepositoryModelLoadRequest, message)
         name = _model_name(request)
@@ -151,7 +151,7 @@ class InferenceServicer:
         await self._engine.load_model(name, config_json=told.config_json, files=told.files)
         return _written(pb.RepositoryModelLoadResponse(model_name=name, isLoaded=True))
 
-    async def repository_model_unload(self, message: bytes, _context: Context) -> bytes:
+    async def repository_model_unload(self, message: Buffer, _context: RpcContext) -> bytes:
         """Unload a model."""
         request = codec.parse(pb.RepositoryModelUnloadRequest, message)
         name = _model_name(request)

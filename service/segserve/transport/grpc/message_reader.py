@@ -1,0 +1,187 @@
+"""A gRPC body cut into messages: a flag, a length of four bytes, the message.
+
+https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. A message that comes whole is copied
+once; a longer one gets its memory when its length is known, and is read straight into it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from segserve.transport.grpc.methods import RpcFailed
+from segserve.transport.tensor_bytes import Buffer
+
+_PREFIX = struct.Struct(">BI")
+_WBITS = {b"gzip": 31, b"deflate": 15}
+ENCODINGS = b"identity,deflate,gzip"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as it came."""
+
+    data: Buffer
+    compressed: bool
+
+
+class Intake:
+    """Counts the memory of messages that are on their way, over all connections.
+
+    Parameters
+    ----------
+    message_bytes : int
+        The longest message.
+    total_bytes : int
+        All of them together.
+    """
+
+    def __init__(self, message_bytes: int, total_bytes: int) -> None:
+        self.message_bytes = message_bytes
+        self._total_bytes = total_bytes
+        self._taken_bytes = 0
+
+    def take(self, size_bytes: int) -> None:
+        """Make room for a message.
+
+        Raises
+        ------
+        RpcFailed
+            When it is too long, or too much is on its way already.
+        """
+        check_length(size_bytes, self.message_bytes)
+        if self._taken_bytes + size_bytes > max(self._total_bytes, self.message_bytes):
+            raise RpcFailed(
+                "RESOURCE_EXHAUSTED",
+                f"messages of {self._taken_bytes} bytes are being received already; raise the "
+                f"limit with --max-pending-bytes, or send fewer at a time",
+            )
+        self._taken_bytes += size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """Tell that a message is there, or will never be."""
+        self._taken_bytes -= size_bytes
+
+
+def check_length(size_bytes: int, limit_bytes: int) -> None:
+    """Refuse a message that is too long.
+
+    Raises
+    ------
+    RpcFailed
+    """
+    if size_bytes > limit_bytes:
+        raise RpcFailed(
+            "RESOURCE_EXHAUSTED",
+            f"Received message larger than max ({size_bytes} vs. {limit_bytes}); raise the limit "
+            f"with --max-request-bytes",
+        )
+
+
+class MessageReader:
+    """Takes the pieces of one body; whole messages are in `messages`."""
+
+    __slots__ = ("_at", "_compressed", "_intake", "_prefix", "_target", "messages")
+
+    def __init__(self, intake: Intake) -> None:
+        self.messages: deque[Message] = deque()
+        self._intake = intake
+        self._prefix = b""
+        self._target: memoryview | None = None  # of a long message
+        self._at = 0  # how much of it is there
+        self._compressed = False
+
+    @property
+    def partial(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._target is not None or bool(self._prefix)
+
+    def feed(self, piece: memoryview) -> None:
+        """Take bytes of the body.
+
+        Raises
+        ------
+        RpcFailed
+            For a message that is too long.
+        """
+        at, end = 0, len(piece)
+        while at < end:
+            if self._target is not None:
+                room = self._target[self._at : self._at + end - at]
+                room[:] = piece[at : at + len(room)]
+                at += len(room)
+                self.filled(len(room))
+            else:
+                at = self._begin(piece, at, end)
+
+    def room(self) -> memoryview | None:
+        """Give where the rest of a long message belongs."""
+        return None if self._target is None else self._target[self._at :]
+
+    def filled(self, count: int) -> None:
+        """Count bytes that were put into `room`."""
+        target = self._target
+        self._at += count
+        if target is not None and self._at == len(target):
+            self.drop()
+            self.messages.append(Message(target, self._compressed))
+
+    def drop(self) -> None:
+        """Give up what is on its way."""
+        if self._target is not None:
+            self._intake.give_back(len(self._target))
+            self._target = None
+
+    def _begin(self, piece: memoryview, at: int, end: int) -> int:
+        """Read a message's prefix, and the message if it is whole; gives where to go on."""
+        flag: int
+        size_bytes: int
+        if self._prefix or end - at < _PREFIX.size:
+            missing = _PREFIX.size - len(self._prefix)
+            self._prefix += bytes(piece[at : at + missing])
+            at = min(end, at + missing)
+            if len(self._prefix) < _PREFIX.size:
+                return at
+            flag, size_bytes = _PREFIX.unpack(self._prefix)
+            self._prefix = b""
+        else:
+            flag, size_bytes = _PREFIX.unpack_from(piece, at)
+            at += _PREFIX.size
+        if size_bytes <= end - at:
+            check_length(size_bytes, self._intake.message_bytes)
+            self.messages.append(Message(bytes(piece[at : at + size_bytes]), flag == 1))
+            return at + size_bytes
+        self._intake.take(size_bytes)
+        self._target, self._at = np.empty(size_bytes, np.uint8).data, 0
+        self._compressed = flag == 1
+        return at
+
+
+def inflate(data: Buffer, encoding: bytes, limit_bytes: int) -> bytes:
+    """Decompress a message.
+
+    Raises
+    ------
+    RpcFailed
+        For an encoding that is not offered, a broken message, and one that becomes too long.
+    """
+    if encoding not in _WBITS:
+        raise RpcFailed(
+            "UNIMPLEMENTED" if encoding not in (b"", b"identity") else "INTERNAL",
+            f"a compressed message came with grpc-encoding '{encoding.decode('latin-1')}'; "
+            f"expected one of {ENCODINGS.decode()}",
+            (("grpc-accept-encoding", ENCODINGS.decode()),),
+        )
+    inflater = zlib.decompressobj(wbits=_WBITS[encoding])
+    try:
+        message = inflater.decompress(data, limit_bytes + 1)
+    except zlib.error as error:
+        raise RpcFailed("INTERNAL", f"a message could not be decompressed: {error}") from None
+    check_length(len(message), limit_bytes)
+    if not inflater.eof:
+        raise RpcFailed("INTERNAL", "a message could not be decompressed: its end is missing")
+    return message

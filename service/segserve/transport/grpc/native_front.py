@@ -1,0 +1,141 @@
+"""Our own HTTP/2 core as the front."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from segserve.core.deadline import NO_DEADLINE, Deadline
+from segserve.transport.grpc import status_codes
+from segserve.transport.grpc.front import GrpcOptions, Services, cannot_listen
+from segserve.transport.grpc.message_reader import Intake
+from segserve.transport.grpc.methods import Method, RpcFailed
+from segserve.transport.grpc.rpc import Rpc, RpcCount, read_head
+from segserve.transport.http2.connection import Connection
+from segserve.transport.http2.headers import Headers
+from segserve.transport.http2.lifetime import LifetimeLimits
+from segserve.transport.http2.stream import Exchange, Stream
+
+_BACKLOG = 2048
+_LOOK_S = 0.01
+_FAREWELL_S = 0.5
+
+
+class NativeFront:
+    """Serves through `segserve.transport.http2`."""
+
+    def __init__(self, services: Services, options: GrpcOptions) -> None:
+        self._methods: dict[bytes, Method] = {
+            f"/{name}/{method}".encode(): handled
+            for name, service in services.items()
+            for method, handled in service.items()
+        }
+        self._options = options
+        self._intake = Intake(options.max_request_bytes, options.max_receiving_bytes)
+        self._count = RpcCount(options.max_concurrent_rpcs)
+        self._connections: set[Connection] = set()
+        self._limits = _lifetime(options)
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> int:
+        """Listen; gives the port. Raises LoadFailed when it cannot be had."""
+        bound = _bind(self._options)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self._accept, self._limits, self._connections),
+            sock=bound,
+            backlog=_BACKLOG,
+        )
+        return int(bound.getsockname()[1])
+
+    def retire(self) -> None:
+        """Ask callers to connect elsewhere; all is still answered."""
+        for connection in tuple(self._connections):
+            connection.retire()
+
+    async def close(self, grace_s: float) -> None:
+        """End: what takes longer than `grace_s` seconds is cancelled.
+
+        Peers get a moment to close their side, since a socket that is closed with bytes unread
+        takes back what it has sent.
+        """
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in tuple(self._connections):
+            connection.leave()
+        end, farewell = Deadline.after(grace_s), NO_DEADLINE
+        while self._connections and not end.passed() and not farewell.passed():
+            if farewell is NO_DEADLINE and all(one.done for one in self._connections):
+                farewell = Deadline.after(_FAREWELL_S)
+            await asyncio.sleep(_LOOK_S)
+        for connection in tuple(self._connections):
+            connection.close()
+        await asyncio.sleep(_LOOK_S)
+
+    def _accept(self, stream: Stream, headers: Headers) -> Exchange:
+        try:
+            head = read_head(headers)
+            method = self._method(head.path)
+            self._count.enter()
+        except RpcFailed as failure:
+            trailers = status_codes.trailers(failure.status, failure.text, failure.trailers)
+            stream.end(status_codes.HEAD + trailers, request_ended=False)
+            return _Refused()
+        return Rpc(stream, head, method, self._intake, self._count)
+
+    def _method(self, path: bytes) -> Method:
+        method = self._methods.get(path)
+        if method is None:
+            text = f"Method not found! This server has no {path.decode('latin-1')}"
+            raise RpcFailed("UNIMPLEMENTED", text)
+        return method
+
+
+class _Refused:
+    """The owner of a stream that was answered when it opened."""
+
+    hungry = False
+
+    def received(self, piece: memoryview) -> None:
+        """Do nothing."""
+
+    def room(self) -> memoryview | None:
+        """Give nothing."""
+        return None
+
+    def filled(self, count: int) -> None:
+        """Do nothing."""
+
+    def request_ends(self) -> None:
+        """Do nothing."""
+
+    def lost(self) -> None:
+        """Do nothing."""
+
+    def server_ends(self) -> None:
+        """Do nothing."""
+
+
+def _lifetime(options: GrpcOptions) -> LifetimeLimits:
+    def seconds(value_ms: int) -> float | None:
+        return value_ms / 1e3 if value_ms else None
+
+    return LifetimeLimits(
+        keepalive_s=options.keepalive_time_ms / 1e3,
+        keepalive_timeout_s=options.keepalive_timeout_ms / 1e3,
+        max_age_s=seconds(options.max_connection_age_ms),
+        max_age_grace_s=seconds(options.max_connection_age_grace_ms),
+    )
+
+
+def _bind(options: GrpcOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.address else socket.AF_INET
+    try:
+        return socket.create_server(
+            (options.address, options.port),
+            family=family,
+            backlog=_BACKLOG,
+            reuse_port=options.reuse_port,
+        )
+    except OSError as error:
+        raise cannot_listen(options.address, options.port, error) from error

@@ -1,0 +1,274 @@
+"""One rpc on one HTTP/2 stream: its headers, messages, deadline and answer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from segserve.transport.grpc import status_codes
+from segserve.transport.grpc.message_reader import Intake, Message, MessageReader, inflate
+from segserve.transport.grpc.methods import Method, RpcFailed, Streaming, Unary
+from segserve.transport.http2.headers import Headers
+from segserve.transport.http2.stream import Stream
+from segserve.transport.tensor_bytes import Buffer
+
+_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_PREFIX = struct.Struct(">BI")
+_INFLATED_ASIDE_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class RpcHead:
+    """What a call's headers say."""
+
+    path: bytes
+    timeout_s: float | None
+    encoding: bytes
+    metadata: tuple[tuple[str, str | bytes], ...]
+
+
+@lru_cache(maxsize=128)
+def read_head(headers: Headers) -> RpcHead:
+    """Read a call's headers.
+
+    Raises
+    ------
+    RpcFailed
+        For what is no gRPC call.
+    """
+    fields = dict(headers)
+    if fields.get(b":method") != b"POST" or not fields.get(b"content-type", b"").startswith(
+        b"application/grpc"
+    ):
+        raise RpcFailed(
+            "INVALID_ARGUMENT",
+            "a gRPC call is a POST with content-type application/grpc; HTTP requests go to the "
+            "port of --http-port",
+        )
+    timeout_s = None
+    if b"grpc-timeout" in fields:
+        timeout = _TIMEOUT.fullmatch(fields[b"grpc-timeout"])
+        if timeout is None:
+            raise RpcFailed("INVALID_ARGUMENT", "grpc-timeout: expected digits and a unit")
+        timeout_s = int(timeout[1]) * _UNIT_S[timeout[2]]
+    metadata = tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers
+        if not name.startswith(b":")
+    )
+    return RpcHead(
+        fields.get(b":path", b""), timeout_s, fields.get(b"grpc-encoding", b""), metadata
+    )
+
+
+class RpcCount:
+    """How many rpcs are held, and how many may be."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self.held = 0
+
+    def enter(self) -> None:
+        """Count one more.
+
+        Raises
+        ------
+        RpcFailed
+            When the limit is reached.
+        """
+        if self._limit is not None and self.held >= self._limit:
+            raise RpcFailed(
+                "RESOURCE_EXHAUSTED",
+                f"Concurrent RPC limit exceeded! {self.held} are held; raise it with "
+                f"--max-concurrent-rpcs",
+            )
+        self.held += 1
+
+    def leave(self) -> None:
+        """Count one less."""
+        self.held -= 1
+
+
+class Rpc:
+    """Runs a method for a stream; it is the method's context as well.
+
+    Parameters
+    ----------
+    intake : Intake
+        Bounds the messages.
+    count : RpcCount
+        Has counted this rpc, and is told when it is over: answered or lost, its method at rest.
+    """
+
+    def __init__(
+        self, stream: Stream, head: RpcHead, method: Method, intake: Intake, count: RpcCount
+    ) -> None:
+        self._stream = stream
+        self._head = head
+        self._method = method
+        self._count = count
+        self._limit_bytes = intake.message_bytes
+        self._reader = MessageReader(intake)
+        self._request_ended = False
+        self._arrival: asyncio.Future[None] | None = None  # of what a streaming method waits for
+        self._answering = False
+        self._over = False
+        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._end_s = 0.0
+        if head.timeout_s is not None:
+            self._end_s = self._loop.time() + head.timeout_s
+            self._timer = self._loop.call_later(head.timeout_s, self._expired)
+        if isinstance(method, Streaming):
+            self._task = self._loop.create_task(self._run())
+
+    # What the stream tells.
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more of the request may come."""
+        return not self._reader.messages
+
+    def received(self, piece: memoryview) -> None:
+        """Take a piece of the request's body."""
+        try:
+            self._reader.feed(piece)
+        except RpcFailed as failure:
+            self._stop(failure)
+            return
+        self._wake()
+
+    def room(self) -> memoryview | None:
+        """Give where the rest of a long message belongs."""
+        return self._reader.room()
+
+    def filled(self, count: int) -> None:
+        """Bytes were read into `room`."""
+        self._reader.filled(count)
+        self._wake()
+
+    def request_ends(self) -> None:
+        """Start a unary method; a request without its one message fails."""
+        if self._request_ended:
+            return
+        self._request_ended = True
+        if isinstance(self._method, Streaming):
+            self._wake()
+        elif len(self._reader.messages) == 1 and not self._reader.partial:
+            self._task = self._loop.create_task(self._run())
+        else:
+            part = " and a part" if self._reader.partial else ""
+            text = f"expected one whole message, got {len(self._reader.messages)}{part}"
+            self._stop(RpcFailed("INTERNAL", text))
+
+    def lost(self) -> None:
+        """Stop: nobody waits for the answer."""
+        self._settle()
+        if self._task is not None:
+            self._task.cancel()
+
+    def server_ends(self) -> None:
+        """Answer now: the server has no time left."""
+        self._stop(RpcFailed("UNAVAILABLE", "Server is stopping and has cancelled the call"))
+
+    # What the method asks for.
+
+    def time_remaining(self) -> float | None:
+        """Give the seconds until the caller's deadline."""
+        return None if self._timer is None else max(0.0, self._end_s - self._loop.time())
+
+    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """Give the caller's headers."""
+        return self._head.metadata
+
+    async def write(self, message: bytes) -> None:
+        """Send a message of a streamed answer."""
+        if not self._answering:
+            self._answering = True
+            self._stream.head(status_codes.HEAD)
+        self._stream.body(_PREFIX.pack(0, len(message)), message)
+        await self._stream.drained()
+
+    async def _iterated(self) -> AsyncIterator[Buffer]:
+        messages = self._reader.messages
+        while True:
+            while messages:
+                message = messages.popleft()
+                self._stream.grant()
+                yield await self._content(message)
+            if self._request_ended:
+                break
+            self._arrival = self._loop.create_future()
+            await self._arrival
+        if self._reader.partial:
+            raise RpcFailed("INTERNAL", "the last message is not whole")
+
+    async def _content(self, message: Message) -> Buffer:
+        if not message.compressed:
+            return message.data
+        arguments = message.data, self._head.encoding, self._limit_bytes
+        if len(message.data) < _INFLATED_ASIDE_BYTES:
+            return inflate(*arguments)
+        return await asyncio.to_thread(inflate, *arguments)
+
+    # Running it.
+
+    async def _run(self) -> None:
+        try:
+            if isinstance(self._method, Unary):
+                message = await self._content(self._reader.messages.popleft())
+                self._answer(await self._method.answer(message, self))
+            else:
+                await self._method.answer(self._iterated(), self)
+                self._end(status_codes.OK)
+        except RpcFailed as failure:
+            self._fail(failure)
+        except asyncio.CancelledError:
+            self._fail(RpcFailed("CANCELLED", "the server has cancelled the call"))
+        finally:
+            self._count.leave()
+
+    def _answer(self, message: bytes) -> None:
+        if not self._over:
+            self._settle()
+            prefix = _PREFIX.pack(0, len(message))
+            self._stream.finish(status_codes.HEAD, status_codes.OK, prefix, message)
+
+    def _fail(self, failure: RpcFailed) -> None:
+        self._end(status_codes.trailers(failure.status, failure.text, failure.trailers))
+
+    def _end(self, trailers: bytes) -> None:
+        if not self._over:
+            self._settle()
+            block = trailers if self._answering else status_codes.HEAD + trailers
+            self._stream.end(block, request_ended=self._request_ended)
+
+    def _expired(self) -> None:
+        self._stop(RpcFailed("DEADLINE_EXCEEDED", "the call's deadline has passed"))
+
+    def _stop(self, failure: RpcFailed) -> None:
+        """Answer at once, and end the method if it runs."""
+        self._fail(failure)
+        if self._task is not None:
+            self._task.cancel()
+
+    def _settle(self) -> None:
+        """Nothing more comes in or goes out."""
+        if self._over:
+            return
+        self._over = True
+        self._reader.drop()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is None:
+            self._count.leave()
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)

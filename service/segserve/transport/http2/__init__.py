@@ -1,0 +1,1 @@
+"""segserve.transport.http2."""

@@ -1,0 +1,129 @@
+"""One connection: a socket's bytes to and from its session, and the order in which it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import cast
+
+from typing_extensions import override
+
+from segserve.transport.http2.frames import ConnectionFault
+from segserve.transport.http2.lifetime import Lifetime, LifetimeActions, LifetimeLimits
+from segserve.transport.http2.reader import FrameReader, NotHttp2
+from segserve.transport.http2.sender import Buffer
+from segserve.transport.http2.session import Session
+from segserve.transport.http2.stream import Accept
+
+log = logging.getLogger(__name__)
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Serves one peer.
+
+    Parameters
+    ----------
+    accept : callable
+        Takes each new stream.
+    among : set
+        The connections that are open, which this one enters and leaves.
+    """
+
+    def __init__(self, accept: Accept, limits: LifetimeLimits, among: set[Connection]) -> None:
+        self._limits = limits
+        self._among = among
+        self._loop = asyncio.get_running_loop()
+        self._session = Session(accept, self)
+        self._reader = FrameReader(self._session)
+        self._finished = False
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        session = self._session
+        actions = LifetimeActions(ping=session.ping, retire=session.retire, cut=self._cut)
+        self._lifetime = Lifetime(self._limits, actions)
+        self._among.add(self)
+
+    @override
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._reader.buffer()
+
+    @override
+    def buffer_updated(self, nbytes: int) -> None:
+        self._lifetime.heard()
+        try:
+            self._reader.received(nbytes)
+        except ConnectionFault as fault:
+            self._fail(fault)
+
+    @override
+    def eof_received(self) -> None:
+        """Nothing more comes; the transport then closes."""
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._among.discard(self)
+        self._lifetime.end()
+        self._session.lose()
+
+    @override
+    def pause_writing(self) -> None:
+        self._session.flow(congested=True)
+
+    @override
+    def resume_writing(self) -> None:
+        self._session.flow(congested=False)
+
+    def retire(self) -> None:
+        """Ask the peer to connect anew; what it has sent, and still sends, is answered."""
+        self._session.retire()
+
+    def leave(self) -> None:
+        """Take no further streams, and end once those that are open have ended."""
+        self._session.leave()
+
+    @property
+    def done(self) -> bool:
+        """Every stream was answered, and the answers have left this process."""
+        return self._session.done and not self._transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        """Answer what is open with a failure, and close."""
+        self._session.end()
+        self._transport.close()
+
+    # What the session needs.
+
+    def write(self, buffers: list[Buffer]) -> None:
+        """Send, unless the connection has ended."""
+        if not self._finished and not self._transport.is_closing():
+            self._transport.writelines(buffers)
+
+    def flush_soon(self) -> None:
+        """Write after this turn of the event loop."""
+        self._loop.call_soon(self._session.flush)
+
+    def shaken(self) -> None:
+        """Take note that the peer's settings are there."""
+        self._lifetime.shaken()
+
+    def finished(self) -> None:
+        """Say that nothing more comes; the peer then closes."""
+        if not self._finished and not self._transport.is_closing():
+            self._finished = True
+            with contextlib.suppress(OSError):  # the peer has gone already
+                self._transport.write_eof()
+
+    def _fail(self, fault: ConnectionFault) -> None:
+        log.info("connection_failed", extra={"code": fault.code.name, "text": fault.text})
+        if isinstance(fault, NotHttp2):
+            self._transport.write(fault.answer)
+        else:
+            self._session.fail(fault)
+        self._transport.close()
+
+    def _cut(self, why: str) -> None:
+        log.info("connection_cut", extra={"why": why})
+        self._transport.abort()
