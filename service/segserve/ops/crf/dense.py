@@ -63,9 +63,12 @@ def dense_crf(
     image, unary = _checked(image, unary)
     planes = unary.reshape(len(unary), -1)
     kept = _kept(planes, prune=options.mode != CrfMode.EXACT.value)
-    rows, width = _refine(image, planes, kept, options, stop)
-    q = np.zeros(planes.shape, np.float32)
-    _kernel().scatter(rows, kept, width, q)
+    rows, logits = _refine(image, planes, kept, options, stop)
+    if len(kept) == len(planes):
+        q = logits[: planes.size].reshape(planes.shape)  # which nobody reads any more
+    else:
+        q = np.zeros(planes.shape, np.float32)
+    _kernel().scatter(rows, kept, padded(len(kept)), q)
     return q.reshape(unary.shape)
 
 
@@ -103,8 +106,8 @@ def _refine(
     kept: npt.NDArray[np.int64],
     options: DenseCrfOptions,
     stop: Callable[[], bool] | None,
-) -> tuple[Floats, int]:
-    """Give the beliefs of the kept labels, pixel by pixel, and the floats of a row."""
+) -> tuple[Floats, Floats]:
+    """Give the beliefs of the kept labels, pixel by pixel, and minus their unary terms."""
     width = padded(len(kept))
     logits = aligned(planes.shape[1] * width, cleared=False)
     _kernel().gather(planes, kept, width, logits)
@@ -117,9 +120,10 @@ def _refine(
     iterations = options.iterations
     tolerance = EXACT if options.mode == CrfMode.EXACT.value else LAZY
     if fewer is None:
-        return infer(logits, bilateral, gaussian, iterations, tolerance=tolerance, stop=stop), width
+        rows = infer(logits, bilateral, gaussian, iterations, tolerance=tolerance, stop=stop)
+        return rows, logits
     rows = infer(fewer, bilateral, gaussian, iterations, tolerance=tolerance, stop=stop)
-    return enlarge(image, logits, rows, bilateral, gaussian), width
+    return enlarge(image, logits, rows, bilateral, gaussian), logits
 
 
 def _messages(

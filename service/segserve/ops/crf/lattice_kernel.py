@@ -29,6 +29,8 @@ _WEIGHTS = types.float32[:, ::1]
 _INTS = types.int32[::1]
 _INT_ROWS = types.int32[:, ::1]
 _KEYS = types.int64[::1]
+_NEAR, _CLOSE = (0,) * 6, (0,) * 3
+"""As many as there are axes in five dimensions, and in two: loops over them are straight code."""
 
 
 def _floats(d):
@@ -216,6 +218,30 @@ def renumber(corners, number):
             corners[i, k] = number[corners[i, k]]
 
 
+@njit()
+def _splat_ones(simplex, corners, weights, values, axes):
+    """Add each pixel's weights to the vertices around it."""
+    for n in range(simplex.shape[0]):
+        at = np.int64(pick(simplex, n)) * len(axes)
+        for k in range(len(axes)):
+            values[np.uint64(pick(corners, at + k))] += pick(weights, n * len(axes) + k)
+
+
+@njit()
+def _fold_norms(simplex, corners, weights, values, axes, gain, norms):
+    """Slice the vertices at each pixel, and multiply its weights with what makes that 1."""
+    for n in range(simplex.shape[0]):
+        at = np.int64(pick(simplex, n)) * len(axes)
+        filtered = np.float32(0)
+        for k in range(len(axes)):
+            value = pick(values, np.int64(pick(corners, at + k)))
+            filtered += pick(weights, n * len(axes) + k) * value
+        norm = np.float32(1) / np.sqrt(gain * filtered + np.float32(1e-20))
+        for k in range(len(axes)):
+            weights[np.uint64(n * len(axes) + k)] *= norm
+        norms[n] = norm
+
+
 @njit(
     types.float32[::1](
         _INTS, _INT_ROWS, _WEIGHTS, types.int32[:, :, ::1], types.float32, types.float32[::1]
@@ -236,23 +262,17 @@ def normalise(simplex, corners, weights, pairs, gain, norms):
     axes, rows = pairs.shape[0], pairs.shape[1]
     values, other = np.zeros(rows, np.float32), np.zeros(rows, np.float32)
     flat_corners, flat = corners.reshape(-1), weights.reshape(-1)
-    for n in range(simplex.shape[0]):
-        at = np.int64(pick(simplex, n)) * axes
-        for k in range(axes):
-            values[np.uint64(pick(flat_corners, at + k))] += pick(flat, n * axes + k)
+    if axes == len(_NEAR):
+        _splat_ones(simplex, flat_corners, flat, values, _NEAR)
+    else:
+        _splat_ones(simplex, flat_corners, flat, values, _CLOSE)
     for axis in range(axes):
         for i in range(1, rows):
             beside = values[pairs[axis, i, 0]] + values[pairs[axis, i, 1]]
             other[i] = values[i] + np.float32(0.5) * beside
         values, other = other, values
-    for n in range(simplex.shape[0]):
-        at = np.int64(pick(simplex, n)) * axes
-        filtered = np.float32(0)
-        for k in range(axes):
-            value = pick(values, np.int64(pick(flat_corners, at + k)))
-            filtered += pick(flat, n * axes + k) * value
-        norm = np.float32(1) / np.sqrt(gain * filtered + np.float32(1e-20))
-        for k in range(axes):
-            flat[n * axes + k] *= norm
-        norms[n] = norm
+    if axes == len(_NEAR):
+        _fold_norms(simplex, flat_corners, flat, values, _NEAR, gain, norms)
+    else:
+        _fold_norms(simplex, flat_corners, flat, values, _CLOSE, gain, norms)
     return values
