@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segserve.transport.grpc.message_reader import Intake, MessageReader, check_length, inflate
+from segserve.transport.grpc.message_reader import (
+    MESSAGE_OVERHEAD_BYTES,
+    Intake,
+    MessageReader,
+    check_length,
+    inflate,
+)
 from segserve.transport.grpc.methods import RpcFailed
 
 LIMIT = 100_000
@@ -24,7 +30,8 @@ def reader(limit=LIMIT, total=10 * LIMIT):
 
 
 def taken(one):
-    return [(bytes(m.data), m.compressed) for m in one.messages]
+    messages = [one.pop() for _ in range(len(one))]
+    return [(bytes(m.data), m.compressed) for m in messages]
 
 
 @settings(deadline=None)
@@ -43,11 +50,12 @@ def test_cut_anywhere(messages, cuts):
 def test_a_long_message_is_read_into_its_place():
     one, intake = reader()
     one.feed(memoryview(framed(bytes(90_000), 1)[:10]))
-    assert (one.partial, intake._taken_bytes) == (True, 90_000)
+    assert (one.partial, intake._taken_bytes) == (True, 5)  # what has come, not what was announced
     room = one.room()
     assert len(room) == 89_995
     room[:] = b"x" * len(room)
     one.filled(len(room))
+    assert (len(one), intake._taken_bytes) == (1, 90_000 + MESSAGE_OVERHEAD_BYTES)
     assert taken(one) == [(bytes(5) + b"x" * 89_995, True)]
     assert (one.room(), one.partial, intake._taken_bytes) == (None, False, 0)
 
@@ -70,17 +78,31 @@ def test_a_message_over_the_limit(rest):
 
 
 def test_all_messages_together_are_bounded():
+    """Whole ones that nobody has taken, and the parts of others that have come."""
     intake = Intake(LIMIT, 2 * LIMIT)
-    readers = [MessageReader(intake) for _ in range(3)]
-    head = memoryview(struct.pack(">BI", 0, LIMIT) + b"x")
-    for one in readers[:2]:
-        one.feed(head)
+    first, second, third = (MessageReader(intake) for _ in range(3))
+    first.feed(memoryview(framed(bytes(LIMIT))))
+    second.feed(memoryview(framed(bytes(LIMIT))[: LIMIT - 1000]))
     with pytest.raises(RpcFailed, match="--max-pending-bytes"):
-        readers[2].feed(head)
-    readers[0].drop()
-    readers[0].drop()
-    readers[2].feed(head)
-    assert intake._taken_bytes == 2 * LIMIT
+        third.feed(memoryview(framed(bytes(1000))))
+    first.pop()
+    third.feed(memoryview(framed(bytes(1000))))
+    second.drop()
+    second.drop()
+    third.drop()
+    assert (len(third), intake._taken_bytes) == (0, 0)
+
+
+def test_what_was_announced_alone_costs_nothing():
+    one, intake = reader(limit=2**31 - 1)
+    one.feed(memoryview(struct.pack(">BI", 0, 2**31 - 1)))
+    assert intake._taken_bytes == 0
+
+
+def test_many_empty_messages_are_bounded_too():
+    one, _ = reader(limit=1000, total=10 * MESSAGE_OVERHEAD_BYTES)
+    with pytest.raises(RpcFailed, match="--max-pending-bytes"):
+        one.feed(memoryview(framed(b"") * 11))
 
 
 def test_check_length():
@@ -99,7 +121,7 @@ def test_inflate(encoding, press):
     with pytest.raises(RpcFailed, match="larger than max") as caught:
         inflate(press(message), encoding, len(message) - 1)
     assert caught.value.status == "RESOURCE_EXHAUSTED"
-    for broken in (b"no", press(message)[:-9]):
+    for broken in (b"no", press(message)[:-9], press(message) + b"more"):
         with pytest.raises(RpcFailed, match="decompressed") as caught:
             inflate(broken, encoding, len(message))
         assert caught.value.status == "INTERNAL"

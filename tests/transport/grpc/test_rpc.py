@@ -13,11 +13,22 @@ from segserve.transport.grpc.rpc import Rpc, RpcCount, RpcHead, read_head
 POST = ((b":method", b"POST"), (b":path", b"/s/M"), (b"content-type", b"application/grpc+proto"))
 
 
+class Out:
+    """The sending half: ended once all has left."""
+
+    ended, on_end = False, None
+
+    def end(self):
+        self.ended = True
+        self.on_end()
+
+
 class Stream:
     """Writes down what is sent."""
 
     def __init__(self):
         self.blocks, self.sent, self.ended, self.granted = [], b"", False, 0
+        self.out, self.holds_back = Out(), False
         self.told_to_stop, self.done = False, asyncio.Event()
         self.open_gate = asyncio.Event()
         self.open_gate.set()
@@ -38,6 +49,8 @@ class Stream:
         self.ended, self.told_to_stop = True, not request_ended
         self.blocks.append(trailers)
         self.done.set()
+        if not self.holds_back:
+            self.out.end()
 
     def grant(self):
         self.granted += 1
@@ -58,7 +71,7 @@ def framed(message, flag=0):
 
 class Case:
     def __init__(self, method, timeout_s=None, limit=1000, encoding=b""):
-        self.stream, self.intake, self.count = Stream(), Intake(limit, limit), RpcCount(5)
+        self.stream, self.intake, self.count = Stream(), Intake(limit, 2 * limit), RpcCount(5)
         self.count.enter()
         head = RpcHead(b"/s/M", timeout_s, encoding, (("a", "b"),))
         self.rpc = Rpc(self.stream, head, method, self.intake, self.count)
@@ -105,10 +118,11 @@ async def test_unary():
 @pytest.mark.parametrize(
     ("pieces", "text"),
     [
-        ([], "expected one whole message, got 0"),
-        ([framed(b"a"), framed(b"b")], "expected one whole message, got 2"),
-        ([framed(b"abc")[:6]], "expected one whole message, got 0 and a part"),
-        ([framed(b"abc")[:2]], "expected one whole message, got 0 and a part"),
+        ([], "expected one whole message, got none"),
+        ([framed(b"a"), framed(b"b")], "expected one message, got more"),
+        ([framed(b"a"), framed(b"b")[:2]], "expected one message, got more"),
+        ([framed(b"abc")[:6]], "expected one whole message, got none"),
+        ([framed(b"abc")[:2]], "expected one whole message, got none"),
     ],
 )
 async def test_unary_without_its_message(pieces, text):
@@ -162,6 +176,8 @@ async def test_lost(phase):
     if phase != "request":
         case.rpc.request_ends()
         await asyncio.sleep(0.01)
+    if not case.stream.out.ended:
+        case.stream.out.end()  # as the session does
     case.rpc.lost()
     await case.settled()
     assert case.stream.ended is (phase == "answered")
@@ -189,6 +205,57 @@ async def test_a_method_that_is_cancelled_from_within_is_answered():
     case.rpc.request_ends()
     assert (await case.stream.status())[0] == 1
     await case.settled()
+
+
+async def test_a_call_lost_before_its_first_step():
+    case = Case(Unary(doubled))
+    case.rpc.received(framed(b"abc"))
+    case.rpc.request_ends()
+    case.stream.out.end()
+    case.rpc.lost()
+    await case.settled()
+
+
+async def test_a_call_counts_until_its_answer_has_left():
+    case = Case(Unary(doubled))
+    case.stream.holds_back = True
+    case.rpc.received(framed(b"abc"))
+    case.rpc.request_ends()
+    assert await case.stream.status() == (0, "")
+    await asyncio.sleep(0.01)
+    assert case.count.held == 1
+    case.stream.out.end()
+    await case.settled()
+
+
+async def test_whatever_happens_is_answered(caplog):
+    async def crash(_message, _context):
+        raise ZeroDivisionError("oh")
+
+    case = Case(Unary(crash))
+    case.rpc.received(framed(b"abc"))
+    case.rpc.request_ends()
+    code, text = await case.stream.status()
+    assert (code, "ZeroDivisionError" in text) == (13, True)
+    assert [record.message for record in caplog.records] == ["rpc_crashed"]
+    await case.settled()
+
+
+async def test_nothing_is_written_after_the_end():
+    started = asyncio.Event()
+
+    async def late(_messages, context):
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await context.write(b"late")
+
+    case = Case(Streaming(late), timeout_s=0.02)
+    await started.wait()
+    assert (await case.stream.status())[0] == 4
+    await case.settled()
+    assert case.stream.sent == b""
 
 
 async def test_streaming():

@@ -239,7 +239,10 @@ def test_a_peer_that_breaks_a_rule_is_told(on_loop):
         async with running() as (_server, client):
             client.writer.write(client.h2.data_to_send() + b"\x00\x00\x01\x00\x00\x00\x00\x00\x09x")
             last = (await client.frames())[-1]
-            assert (last.error_code, last.additional_data) == (1, b"DATA on stream 9")
+            assert (last.error_code, last.additional_data) == (
+                1,
+                b"a frame of kind 0 on stream 9, which was not opened",
+            )
 
     on_loop(case)
 

@@ -29,6 +29,7 @@ def test_settings_are_read():
     ("payload", "code"),
     [
         (b"12345", ErrorCode.FRAME_SIZE_ERROR),
+        (theirs.SettingsFrame(settings={2: 2}).serialize()[9:], ErrorCode.PROTOCOL_ERROR),
         (theirs.SettingsFrame(settings={4: 2**31}).serialize()[9:], ErrorCode.FLOW_CONTROL_ERROR),
         (theirs.SettingsFrame(settings={5: 16_383}).serialize()[9:], ErrorCode.PROTOCOL_ERROR),
         (theirs.SettingsFrame(settings={5: 1 << 24}).serialize()[9:], ErrorCode.PROTOCOL_ERROR),
@@ -59,10 +60,35 @@ def test_head_round_trip():
     assert frames.read_head(data, 0)[3] == 2**31 - 1  # the reserved bit does not count
 
 
-def test_number():
-    assert frames.read_number(b"\x00\x00\x01\x02") == 258
-    with pytest.raises(ConnectionFault, match="four bytes"):
-        frames.read_number(b"123")
+def test_increment():
+    assert frames.read_increment(b"\x80\x00\x01\x02") == 258
+
+
+@pytest.mark.parametrize(
+    ("kind", "stream_id", "size", "code"),
+    [
+        (Kind.SETTINGS, 1, 6, ErrorCode.PROTOCOL_ERROR),
+        (Kind.PING, 1, 8, ErrorCode.PROTOCOL_ERROR),
+        (Kind.GOAWAY, 1, 8, ErrorCode.PROTOCOL_ERROR),
+        (Kind.PRIORITY, 0, 5, ErrorCode.PROTOCOL_ERROR),
+        (Kind.RST_STREAM, 0, 4, ErrorCode.PROTOCOL_ERROR),
+        (Kind.RST_STREAM, 1, 5, ErrorCode.FRAME_SIZE_ERROR),
+        (Kind.PING, 0, 7, ErrorCode.FRAME_SIZE_ERROR),
+        (Kind.WINDOW_UPDATE, 1, 3, ErrorCode.FRAME_SIZE_ERROR),
+        (Kind.PRIORITY, 1, 4, ErrorCode.FRAME_SIZE_ERROR),
+    ],
+)
+def test_frames_out_of_place(kind, stream_id, size, code):
+    with pytest.raises(ConnectionFault) as caught:
+        frames.check_place(kind, stream_id, size)
+    assert caught.value.code is code
+
+
+def test_frames_in_place():
+    for stream_id in (0, 1):
+        frames.check_place(Kind.WINDOW_UPDATE, stream_id, 4)
+        frames.check_place(0xFA, stream_id, 99)
+    frames.check_place(Kind.SETTINGS, 0, 600)
 
 
 @pytest.mark.parametrize("padding", [0, 1, 255])

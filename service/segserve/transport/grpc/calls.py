@@ -118,6 +118,8 @@ class Calls:
             return await work
         except ServiceError as error:
             raise self._failed(error) from error
+        except RpcFailed:  # the caller's messages are broken
+            raise
         except Exception as error:  # the border where unforeseen failures become answers
             log.exception("call_crashed")
             raise self._failed(BackendFailed(f"internal error: {error!r}")) from error

@@ -17,7 +17,10 @@ from segserve.transport.grpc.methods import RpcFailed
 from segserve.transport.tensor_bytes import Buffer
 
 _PREFIX = struct.Struct(">BI")
+_MAX_ENCODING = 40
 _WBITS = {b"gzip": 31, b"deflate": 15}
+MESSAGE_OVERHEAD_BYTES = 256
+"""What a message that waits is counted at beside its bytes."""
 ENCODINGS = b"identity,deflate,gzip"
 
 
@@ -30,7 +33,7 @@ class Message:
 
 
 class Intake:
-    """Counts the memory of messages that are on their way, over all connections.
+    """Counts the memory of messages that no method has taken yet, over all connections.
 
     Parameters
     ----------
@@ -42,19 +45,18 @@ class Intake:
 
     def __init__(self, message_bytes: int, total_bytes: int) -> None:
         self.message_bytes = message_bytes
-        self._total_bytes = total_bytes
+        self._total_bytes = max(total_bytes, message_bytes + MESSAGE_OVERHEAD_BYTES)
         self._taken_bytes = 0
 
     def take(self, size_bytes: int) -> None:
-        """Make room for a message.
+        """Make room for bytes that have come.
 
         Raises
         ------
         RpcFailed
-            When it is too long, or too much is on its way already.
+            When too many are here already.
         """
-        check_length(size_bytes, self.message_bytes)
-        if self._taken_bytes + size_bytes > max(self._total_bytes, self.message_bytes):
+        if self._taken_bytes + size_bytes > self._total_bytes:
             raise RpcFailed(
                 "RESOURCE_EXHAUSTED",
                 f"messages of {self._taken_bytes} bytes are being received already; raise the "
@@ -63,7 +65,7 @@ class Intake:
         self._taken_bytes += size_bytes
 
     def give_back(self, size_bytes: int) -> None:
-        """Tell that a message is there, or will never be."""
+        """Tell that they are another's now, or dropped."""
         self._taken_bytes -= size_bytes
 
 
@@ -83,22 +85,32 @@ def check_length(size_bytes: int, limit_bytes: int) -> None:
 
 
 class MessageReader:
-    """Takes the pieces of one body; whole messages are in `messages`."""
+    """Takes the pieces of one body, and gives its messages; what it holds is counted."""
 
-    __slots__ = ("_at", "_compressed", "_intake", "_prefix", "_target", "messages")
+    __slots__ = ("_at", "_compressed", "_intake", "_prefix", "_target", "_whole")
 
     def __init__(self, intake: Intake) -> None:
-        self.messages: deque[Message] = deque()
+        self._whole: deque[Message] = deque()
         self._intake = intake
         self._prefix = b""
         self._target: memoryview | None = None  # of a long message
         self._at = 0  # how much of it is there
         self._compressed = False
 
+    def __len__(self) -> int:
+        """Give the number of whole messages."""
+        return len(self._whole)
+
     @property
     def partial(self) -> bool:
         """Whether a message has begun and not ended."""
         return self._target is not None or bool(self._prefix)
+
+    def pop(self) -> Message:
+        """Hand the oldest message over."""
+        message = self._whole.popleft()
+        self._intake.give_back(len(message.data) + MESSAGE_OVERHEAD_BYTES)
+        return message
 
     def feed(self, piece: memoryview) -> None:
         """Take bytes of the body.
@@ -106,7 +118,7 @@ class MessageReader:
         Raises
         ------
         RpcFailed
-            For a message that is too long.
+            For a message that is too long, or when all messages together are.
         """
         at, end = 0, len(piece)
         while at < end:
@@ -123,18 +135,29 @@ class MessageReader:
         return None if self._target is None else self._target[self._at :]
 
     def filled(self, count: int) -> None:
-        """Count bytes that were put into `room`."""
+        """Count bytes that were put into `room`.
+
+        Raises
+        ------
+        RpcFailed
+            When all messages together are too long.
+        """
         target = self._target
+        if target is None:
+            return
+        self._intake.take(count)
         self._at += count
-        if target is not None and self._at == len(target):
-            self.drop()
-            self.messages.append(Message(target, self._compressed))
+        if self._at == len(target):
+            self._intake.take(MESSAGE_OVERHEAD_BYTES)
+            self._target, self._at = None, 0
+            self._whole.append(Message(target, self._compressed))
 
     def drop(self) -> None:
-        """Give up what is on its way."""
-        if self._target is not None:
-            self._intake.give_back(len(self._target))
-            self._target = None
+        """Give up what is here."""
+        self._intake.give_back(self._at)
+        self._target, self._at = None, 0
+        while self._whole:
+            self.pop()
 
     def _begin(self, piece: memoryview, at: int, end: int) -> int:
         """Read a message's prefix, and the message if it is whole; gives where to go on."""
@@ -151,14 +174,22 @@ class MessageReader:
         else:
             flag, size_bytes = _PREFIX.unpack_from(piece, at)
             at += _PREFIX.size
+        check_length(size_bytes, self._intake.message_bytes)
         if size_bytes <= end - at:
-            check_length(size_bytes, self._intake.message_bytes)
-            self.messages.append(Message(bytes(piece[at : at + size_bytes]), flag == 1))
+            self._intake.take(size_bytes + MESSAGE_OVERHEAD_BYTES)
+            self._whole.append(Message(bytes(piece[at : at + size_bytes]), flag == 1))
             return at + size_bytes
-        self._intake.take(size_bytes)
-        self._target, self._at = np.empty(size_bytes, np.uint8).data, 0
-        self._compressed = flag == 1
+        self._target, self._compressed = _memory(size_bytes), flag == 1
         return at
+
+
+def _memory(size_bytes: int) -> memoryview:
+    """Reserve memory, which is not touched until bytes come."""
+    try:
+        return np.empty(size_bytes, np.uint8).data
+    except MemoryError:
+        text = f"no memory for a message of {size_bytes} bytes; lower --max-request-bytes"
+        raise RpcFailed("RESOURCE_EXHAUSTED", text) from None
 
 
 def inflate(data: Buffer, encoding: bytes, limit_bytes: int) -> bytes:
@@ -170,10 +201,11 @@ def inflate(data: Buffer, encoding: bytes, limit_bytes: int) -> bytes:
         For an encoding that is not offered, a broken message, and one that becomes too long.
     """
     if encoding not in _WBITS:
+        named = encoding[:_MAX_ENCODING].decode("latin-1")
         raise RpcFailed(
             "UNIMPLEMENTED" if encoding not in (b"", b"identity") else "INTERNAL",
-            f"a compressed message came with grpc-encoding '{encoding.decode('latin-1')}'; "
-            f"expected one of {ENCODINGS.decode()}",
+            f"a compressed message came with grpc-encoding '{named}'; expected one of "
+            f"{ENCODINGS.decode()}",
             (("grpc-accept-encoding", ENCODINGS.decode()),),
         )
     inflater = zlib.decompressobj(wbits=_WBITS[encoding])
@@ -182,6 +214,7 @@ def inflate(data: Buffer, encoding: bytes, limit_bytes: int) -> bytes:
     except zlib.error as error:
         raise RpcFailed("INTERNAL", f"a message could not be decompressed: {error}") from None
     check_length(len(message), limit_bytes)
-    if not inflater.eof:
-        raise RpcFailed("INTERNAL", "a message could not be decompressed: its end is missing")
+    if not inflater.eof or inflater.unused_data:
+        what = "bytes follow its end" if inflater.eof else "its end is missing"
+        raise RpcFailed("INTERNAL", f"a message could not be decompressed: {what}")
     return message

@@ -19,6 +19,7 @@ from segserve.transport.http2.stream import Exchange, Stream
 _BACKLOG = 2048
 _LOOK_S = 0.01
 _FAREWELL_S = 0.5
+_MAX_PATH = 200
 
 
 class NativeFront:
@@ -71,6 +72,8 @@ class NativeFront:
         for connection in tuple(self._connections):
             connection.close()
         await asyncio.sleep(_LOOK_S)
+        for connection in tuple(self._connections):
+            connection.abort()
 
     def _accept(self, stream: Stream, headers: Headers) -> Exchange:
         try:
@@ -86,7 +89,7 @@ class NativeFront:
     def _method(self, path: bytes) -> Method:
         method = self._methods.get(path)
         if method is None:
-            text = f"Method not found! This server has no {path.decode('latin-1')}"
+            text = f"Method not found! This server has no {path[:_MAX_PATH].decode('latin-1')}"
             raise RpcFailed("UNIMPLEMENTED", text)
         return method
 

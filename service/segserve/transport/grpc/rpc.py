@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import struct
 from collections.abc import AsyncIterator
@@ -16,10 +17,10 @@ from segserve.transport.http2.headers import Headers
 from segserve.transport.http2.stream import Stream
 from segserve.transport.tensor_bytes import Buffer
 
+log = logging.getLogger(__name__)
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _PREFIX = struct.Struct(">BI")
-_INFLATED_ASIDE_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ class Rpc:
         self._arrival: asyncio.Future[None] | None = None  # of what a streaming method waits for
         self._answering = False
         self._over = False
+        self._released = False
+        stream.out.on_end = self._release
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -126,14 +129,14 @@ class Rpc:
             self._end_s = self._loop.time() + head.timeout_s
             self._timer = self._loop.call_later(head.timeout_s, self._expired)
         if isinstance(method, Streaming):
-            self._task = self._loop.create_task(self._run())
+            self._start()
 
     # What the stream tells.
 
     @property
     def hungry(self) -> bool:
         """Whether more of the request may come."""
-        return not self._reader.messages
+        return not self._reader
 
     def received(self, piece: memoryview) -> None:
         """Take a piece of the request's body."""
@@ -141,8 +144,8 @@ class Rpc:
             self._reader.feed(piece)
         except RpcFailed as failure:
             self._stop(failure)
-            return
-        self._wake()
+        else:
+            self._arrived()
 
     def room(self) -> memoryview | None:
         """Give where the rest of a long message belongs."""
@@ -150,8 +153,12 @@ class Rpc:
 
     def filled(self, count: int) -> None:
         """Bytes were read into `room`."""
-        self._reader.filled(count)
-        self._wake()
+        try:
+            self._reader.filled(count)
+        except RpcFailed as failure:
+            self._stop(failure)
+        else:
+            self._arrived()
 
     def request_ends(self) -> None:
         """Start a unary method; a request without its one message fails."""
@@ -160,12 +167,10 @@ class Rpc:
         self._request_ended = True
         if isinstance(self._method, Streaming):
             self._wake()
-        elif len(self._reader.messages) == 1 and not self._reader.partial:
-            self._task = self._loop.create_task(self._run())
+        elif len(self._reader) == 1:
+            self._start()
         else:
-            part = " and a part" if self._reader.partial else ""
-            text = f"expected one whole message, got {len(self._reader.messages)}{part}"
-            self._stop(RpcFailed("INTERNAL", text))
+            self._stop(RpcFailed("INTERNAL", "expected one whole message, got none"))
 
     def lost(self) -> None:
         """Stop: nobody waits for the answer."""
@@ -189,6 +194,8 @@ class Rpc:
 
     async def write(self, message: bytes) -> None:
         """Send a message of a streamed answer."""
+        if self._over:
+            return
         if not self._answering:
             self._answering = True
             self._stream.head(status_codes.HEAD)
@@ -196,10 +203,9 @@ class Rpc:
         await self._stream.drained()
 
     async def _iterated(self) -> AsyncIterator[Buffer]:
-        messages = self._reader.messages
         while True:
-            while messages:
-                message = messages.popleft()
+            while self._reader:
+                message = self._reader.pop()
                 self._stream.grant()
                 yield await self._content(message)
             if self._request_ended:
@@ -212,17 +218,22 @@ class Rpc:
     async def _content(self, message: Message) -> Buffer:
         if not message.compressed:
             return message.data
-        arguments = message.data, self._head.encoding, self._limit_bytes
-        if len(message.data) < _INFLATED_ASIDE_BYTES:
-            return inflate(*arguments)
-        return await asyncio.to_thread(inflate, *arguments)
+        # Few bytes may become many, so that is no work for the event loop.
+        return await asyncio.to_thread(
+            inflate, message.data, self._head.encoding, self._limit_bytes
+        )
 
     # Running it.
+
+    def _start(self) -> None:
+        """Run the method; a task that is cancelled before its first step runs nothing of it."""
+        self._task = self._loop.create_task(self._run())
+        self._task.add_done_callback(self._release)
 
     async def _run(self) -> None:
         try:
             if isinstance(self._method, Unary):
-                message = await self._content(self._reader.messages.popleft())
+                message = await self._content(self._reader.pop())
                 self._answer(await self._method.answer(message, self))
             else:
                 await self._method.answer(self._iterated(), self)
@@ -231,8 +242,9 @@ class Rpc:
             self._fail(failure)
         except asyncio.CancelledError:
             self._fail(RpcFailed("CANCELLED", "the server has cancelled the call"))
-        finally:
-            self._count.leave()
+        except Exception as error:  # whatever happens, the caller gets an answer
+            log.exception("rpc_crashed")
+            self._fail(RpcFailed("INTERNAL", f"internal error: {error!r}"))
 
     def _answer(self, message: bytes) -> None:
         if not self._over:
@@ -266,8 +278,20 @@ class Rpc:
         self._reader.drop()
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is None:
+
+    def _release(self, _task: asyncio.Task[None] | None = None) -> None:
+        """Leave the count once the method is at rest and nothing of the answer waits."""
+        at_rest = self._task is None or self._task.done()
+        if at_rest and self._stream.out.ended and not self._released:
+            self._released = True
             self._count.leave()
+
+    def _arrived(self) -> None:
+        """Tell the method that bytes have come; a unary one has a single message."""
+        if isinstance(self._method, Streaming):
+            self._wake()
+        elif len(self._reader) + self._reader.partial > 1:
+            self._stop(RpcFailed("INTERNAL", "expected one message, got more"))
 
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():

@@ -12,7 +12,7 @@ from segserve.core.messages import ModelRef
 from segserve.transport.grpc import segmentation_codec as codec
 from segserve.transport.grpc.calls import Calls, call_of
 from segserve.transport.grpc.encoding import measured
-from segserve.transport.grpc.methods import RpcContext, Service
+from segserve.transport.grpc.methods import RpcContext, RpcFailed, Service
 from segserve.transport.kserve import Call
 from segserve.transport.tensor_bytes import Buffer
 
@@ -72,10 +72,16 @@ class SegmentationServicer:
             finally:
                 slots.release()
 
+        broken: RpcFailed | None = None
         async with asyncio.TaskGroup() as running:
-            async for message in messages:
-                await slots.acquire()
-                running.create_task(answer(message))
+            try:
+                async for message in messages:
+                    await slots.acquire()
+                    running.create_task(answer(message))
+            except RpcFailed as failure:  # what came before it is answered
+                broken = failure
+        if broken is not None:
+            raise broken
 
     async def _streamed(self, message: Buffer, call: Call) -> bytes:
         request_id = ""

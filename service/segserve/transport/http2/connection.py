@@ -17,6 +17,7 @@ from segserve.transport.http2.session import Session
 from segserve.transport.http2.stream import Accept
 
 log = logging.getLogger(__name__)
+_LINGER_S = 5.0
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -37,6 +38,7 @@ class Connection(asyncio.BufferedProtocol):
         self._session = Session(accept, self)
         self._reader = FrameReader(self._session)
         self._finished = False
+        self._linger: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,11 +63,14 @@ class Connection(asyncio.BufferedProtocol):
     @override
     def eof_received(self) -> None:
         """Nothing more comes; the transport then closes."""
+        self._part()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._among.discard(self)
         self._lifetime.end()
+        if self._linger is not None:
+            self._linger.cancel()
         self._session.lose()
 
     @override
@@ -93,6 +98,10 @@ class Connection(asyncio.BufferedProtocol):
         """Answer what is open with a failure, and close."""
         self._session.end()
         self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, whatever has not left."""
+        self._transport.abort()
 
     # What the session needs.
 
@@ -123,6 +132,13 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._session.fail(fault)
         self._transport.close()
+        self._part()
+
+    def _part(self) -> None:
+        """Give up what is open; the peer gets a while to take what was sent."""
+        self._session.lose()
+        if self._linger is None:
+            self._linger = self._loop.call_later(_LINGER_S, self._transport.abort)
 
     def _cut(self, why: str) -> None:
         log.info("connection_cut", extra={"why": why})

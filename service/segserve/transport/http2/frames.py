@@ -114,6 +114,8 @@ def read_settings(payload: bytes) -> dict[int, int]:
     if len(payload) % _SETTING.size:
         raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a broken size")
     values = dict(_SETTING.iter_unpack(payload))
+    if values.get(Setting.ENABLE_PUSH, 0) > 1:
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH is 0 or 1")
     if values.get(Setting.INITIAL_WINDOW_SIZE, 0) > MAX_WINDOW_BYTES:
         raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE over 2^31-1")
     frame_bytes = values.get(Setting.MAX_FRAME_SIZE, DEFAULT_FRAME_BYTES)
@@ -143,21 +145,34 @@ def ping(payload: bytes, flags: int = 0) -> bytes:
     return head(Kind.PING, flags, 0, len(payload)) + payload
 
 
-SETTINGS_ACK = head(Kind.SETTINGS, Flag.ACK, 0, 0)
-
-
-def read_number(payload: bytes) -> int:
-    """Read the payload of WINDOW_UPDATE or RST_STREAM.
+def check_place(kind: int, stream_id: int, size_bytes: int) -> None:
+    """Look whether a frame other than DATA and HEADERS belongs where it came.
 
     Raises
     ------
     ConnectionFault
-        When it has not four bytes.
+        When it stands on a stream and means the connection, or the other way round, or when its
+        size is not that of its kind.
     """
-    if len(payload) != _NUMBER.size:
-        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a payload of four bytes was expected")
+    if kind in _OF_CONNECTION and stream_id:
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a frame of kind {kind} on a stream")
+    if kind in _OF_STREAM and not stream_id:
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a frame of kind {kind} on stream 0")
+    if _SIZES_BYTES.get(kind, size_bytes) != size_bytes:
+        text = f"a frame of kind {kind} has {_SIZES_BYTES[kind]} bytes, not {size_bytes}"
+        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, text)
+
+
+_OF_CONNECTION = frozenset((Kind.SETTINGS, Kind.PING, Kind.GOAWAY))
+_OF_STREAM = frozenset((Kind.PRIORITY, Kind.RST_STREAM))
+_SIZES_BYTES = {Kind.PRIORITY: 5, Kind.RST_STREAM: 4, Kind.PING: 8, Kind.WINDOW_UPDATE: 4}
+SETTINGS_ACK = head(Kind.SETTINGS, Flag.ACK, 0, 0)
+
+
+def read_increment(payload: bytes) -> int:
+    """Read the payload of WINDOW_UPDATE."""
     number: int = _NUMBER.unpack(payload)[0]
-    return number
+    return number & MAX_WINDOW_BYTES
 
 
 def content(payload: bytes, flags: int) -> bytes:

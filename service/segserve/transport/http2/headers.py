@@ -17,6 +17,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 MAX_LIST_BYTES = 32_768
 _MAX_KEPT = 64
 _KEPT_BLOCK_BYTES = 1024
+_MAX_TEXT = 200
 _SIZE_UPDATE, _SIZE_UPDATE_MASK = 0x20, 0xE0
 _LITERAL, _LONG = b"\x00", 0x7F
 
@@ -47,17 +48,19 @@ class HeaderReader:
             text = f"headers over {MAX_LIST_BYTES} bytes"
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text) from None
         except hpack.HPACKError as error:
-            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"broken headers: {error}") from None
+            text = f"broken headers: {error}"[:_MAX_TEXT]
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, text) from None
         after, front = self._table()
         self._keep(block, headers, unchanged=before == after and newest is front)
         return headers
 
     def _keep(self, block: bytes, headers: Headers, *, unchanged: bool) -> None:
-        if not unchanged:
+        # A resize shows not in the table's entries, but in what later blocks put there.
+        resizes = bool(block) and block[0] & _SIZE_UPDATE_MASK == _SIZE_UPDATE
+        if resizes or not unchanged:
             self._kept.clear()
             return
-        resizes = bool(block) and block[0] & _SIZE_UPDATE_MASK == _SIZE_UPDATE
-        if not resizes and len(block) <= _KEPT_BLOCK_BYTES:
+        if len(block) <= _KEPT_BLOCK_BYTES:
             if len(self._kept) >= _MAX_KEPT:
                 self._kept.clear()
             self._kept[block] = headers

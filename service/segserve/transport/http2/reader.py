@@ -92,6 +92,7 @@ class FrameReader:
 
     def buffer(self) -> memoryview:
         """Give where to read to."""
+        self._room = None  # the last one may not have been read into
         if self._data_left >= _DIRECT_BYTES:
             room = self._sink.room(self._stream_id)
             if room is not None and len(room) >= _DIRECT_BYTES:

@@ -27,15 +27,24 @@ Buffer = bytes | memoryview
 class Outbound:
     """The sending half of a stream."""
 
-    __slots__ = ("closing_block", "ended", "pending_bytes", "stream_id", "waiting", "window_bytes")
+    __slots__ = (
+        "closing",
+        "ended",
+        "on_end",
+        "pending_bytes",
+        "stream_id",
+        "waiting",
+        "window_bytes",
+    )
 
     def __init__(self, stream_id: int, window_bytes: int) -> None:
         self.stream_id = stream_id
         self.window_bytes = window_bytes
         self.waiting: deque[memoryview] = deque()
         self.pending_bytes = 0
-        self.closing_block: bytes | None = None  # headers that follow what waits
+        self.closing: bytes | None = None  # frames that follow what waits
         self.ended = False
+        self.on_end: Callable[[], None] | None = None  # called once nothing more leaves
 
 
 class Sender:
@@ -54,7 +63,9 @@ class Sender:
         self._stream_window_bytes = DEFAULT_WINDOW_BYTES
         self._frame_bytes = DEFAULT_FRAME_BYTES
         self._streams: dict[int, Outbound] = {}
-        self._blocked: dict[int, Outbound] = {}
+        self._blocked: dict[int, Outbound] = {}  # what waits for a window
+        self._ready: dict[int, Outbound] = {}  # ... and has one, but the connection has none
+        self._held = False
 
     @property
     def idle(self) -> bool:
@@ -71,10 +82,13 @@ class Sender:
         """Forget a stream, and what it has not sent."""
         stream = self._streams.pop(stream_id, None)
         self._blocked.pop(stream_id, None)
+        self._ready.pop(stream_id, None)
         if stream is not None:
             stream.ended = True
             stream.waiting.clear()
             stream.pending_bytes = 0
+            if stream.on_end is not None:
+                stream.on_end()
 
     def control(self, frame: bytes) -> None:
         """Add a frame that no window holds back."""
@@ -82,7 +96,7 @@ class Sender:
 
     def headers(self, stream: Outbound, block: bytes) -> None:
         """Add the headers that open an answer."""
-        self._out.append(head(Kind.HEADERS, Flag.END_HEADERS, stream.stream_id, len(block)) + block)
+        self._out.append(self._headers(stream, 0, block))
 
     def body(self, stream: Outbound, *parts: Buffer) -> None:
         """Add bytes of an answer; they are kept, not copied, until they leave."""
@@ -93,14 +107,26 @@ class Sender:
                 stream.waiting.append(memoryview(part).cast("B"))
                 stream.pending_bytes += len(part)
         self._blocked[stream.stream_id] = stream
+        self._ready_if_open(stream)
         self._pump()
 
-    def end(self, stream: Outbound, block: bytes) -> None:
-        """Add the headers that close an answer, after its last byte."""
+    def end(self, stream: Outbound, block: bytes, after: bytes = b"") -> None:
+        """Add the headers that close an answer, after its last byte, and a frame after them."""
+        closing = self._headers(stream, Flag.END_STREAM, block) + after
         if stream.waiting:
-            stream.closing_block = block
+            stream.closing = closing
         elif not stream.ended:
-            self._close(stream, block)
+            self._close(stream, closing)
+
+    def hold(self, *, on: bool) -> None:
+        """Keep bodies back while the socket takes no more, or let them go."""
+        self._held = on
+        self._pump()
+
+    def clear(self) -> None:
+        """Forget all streams, and what they have not sent."""
+        for stream_id in tuple(self._streams):
+            self.drop(stream_id)
 
     def flush(self) -> None:
         """Write what was added."""
@@ -125,6 +151,7 @@ class Sender:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"a window grew by {size_bytes}")
         if stream:
             stream.window_bytes += size_bytes
+            self._ready_if_open(stream)
         else:
             self._window_bytes += size_bytes
         self._pump()
@@ -145,12 +172,15 @@ class Sender:
             stream.window_bytes += change
             if stream.window_bytes > MAX_WINDOW_BYTES:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a window over 2^31-1")
+            self._ready_if_open(stream)
         self._pump()
 
     def _fits(self, stream: Outbound, parts: tuple[Buffer, ...]) -> bool:
         """Add a body whole as one frame if it may leave now, which most may."""
         size_bytes = sum(map(len, parts))
-        if size_bytes > min(self._frame_bytes, stream.window_bytes, self._window_bytes):
+        if self._held or size_bytes > min(
+            self._frame_bytes, stream.window_bytes, self._window_bytes
+        ):
             return False
         self._data(stream, parts, size_bytes)
         return True
@@ -161,23 +191,39 @@ class Sender:
         self._out.append(head(Kind.DATA, 0, stream.stream_id, size_bytes))
         self._out += parts
 
-    def _close(self, stream: Outbound, block: bytes) -> None:
-        flags = Flag.END_HEADERS | Flag.END_STREAM
-        self._out.append(head(Kind.HEADERS, flags, stream.stream_id, len(block)) + block)
+    def _headers(self, stream: Outbound, flags: int, block: bytes) -> bytes:
+        """Write a block as frames that the peer takes."""
+        size_bytes, stream_id = self._frame_bytes, stream.stream_id
+        if len(block) <= size_bytes:
+            return head(Kind.HEADERS, flags | Flag.END_HEADERS, stream_id, len(block)) + block
+        pieces = [block[at : at + size_bytes] for at in range(0, len(block), size_bytes)]
+        kinds = [(Kind.HEADERS, flags), *[(Kind.CONTINUATION, 0)] * (len(pieces) - 1)]
+        kinds[-1] = (Kind.CONTINUATION, Flag.END_HEADERS)
+        return b"".join(
+            head(kind, flags, stream_id, len(piece)) + piece
+            for (kind, flags), piece in zip(kinds, pieces, strict=True)
+        )
+
+    def _close(self, stream: Outbound, closing: bytes) -> None:
+        self._out.append(closing)
         self.drop(stream.stream_id)
+
+    def _ready_if_open(self, stream: Outbound) -> None:
+        if stream.waiting and stream.window_bytes > 0:
+            self._ready[stream.stream_id] = stream
+        else:
+            self._ready.pop(stream.stream_id, None)
 
     def _pump(self) -> None:
         """Send what the windows allow, a frame of each stream in turn."""
-        moved = True
-        while moved and self._blocked:
-            moved = False
-            for stream in tuple(self._blocked.values()):
-                moved = self._one_frame(stream) or moved
+        while self._ready and self._window_bytes > 0 and not self._held:
+            stream = self._ready.pop(next(iter(self._ready)))
+            self._one_frame(stream)
+            if not stream.ended:
+                self._ready_if_open(stream)  # behind the others
 
-    def _one_frame(self, stream: Outbound) -> bool:
+    def _one_frame(self, stream: Outbound) -> None:
         room_bytes = min(self._frame_bytes, stream.window_bytes, self._window_bytes)
-        if room_bytes <= 0:
-            return False
         parts: list[Buffer] = []
         taken_bytes = 0
         while stream.waiting and taken_bytes < room_bytes:
@@ -191,6 +237,5 @@ class Sender:
         self._data(stream, tuple(parts), taken_bytes)
         if not stream.waiting:
             del self._blocked[stream.stream_id]
-            if stream.closing_block is not None:
-                self._close(stream, stream.closing_block)
-        return True
+            if stream.closing is not None:
+                self._close(stream, stream.closing)

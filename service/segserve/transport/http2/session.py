@@ -5,7 +5,6 @@ Unknown frames are ignored and priorities are not kept, as RFC 9113 allows.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
 from segserve.transport.http2 import frames
@@ -14,10 +13,11 @@ from segserve.transport.http2.headers import MAX_LIST_BYTES, HeaderReader
 from segserve.transport.http2.reader import MAX_DATA_BYTES
 from segserve.transport.http2.sender import Buffer, Sender
 from segserve.transport.http2.stream import WINDOW_BYTES, Accept, Stream
+from segserve.transport.http2.waiters import Waiters
 
 CONNECTION_WINDOW_BYTES = 64 << 20
 MAX_REPLIES = 1000
-"""Answers to PING and SETTINGS that wait for a peer who does not read."""
+"""Answers to PING and SETTINGS, and refusals, that wait for a peer who does not read."""
 PING = b"segserve"
 _OPENING = frames.settings(
     {
@@ -61,13 +61,16 @@ class Session:
         self._carrier = carrier
         self._headers = HeaderReader()
         self._streams: dict[int, Stream] = {}
-        self._last_id = 0
+        self._last_id = 0  # the last stream that was taken
+        self._seen_id = 0  # the last that the peer has opened
         self._left_bytes = CONNECTION_WINDOW_BYTES
         self._shaken = False
+        self._opened = False
+        self._retired = False
         self._leaving = False
         self._flush_planned = False
         self._replies = 0
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters = Waiters()
 
     # What the connection does.
 
@@ -86,20 +89,25 @@ class Session:
     def flow(self, *, congested: bool) -> None:
         """Take note whether the peer reads too slowly."""
         self.congested = congested
+        self.sender.hold(on=congested)
         if not congested:
             self._replies = 0
-            self._wake()
+            self.flush_soon()
+            self._waiters.wake()
 
     def retire(self) -> None:
         """Ask the peer to connect anew; what it has sent, and still sends, is answered."""
-        self.sender.control(frames.goaway(frames.MAX_STREAM, ErrorCode.NO_ERROR))
-        self.flush_soon()
+        self._retired = True
+        if self._opened:
+            self.sender.control(frames.goaway(frames.MAX_STREAM, ErrorCode.NO_ERROR))
+            self.flush_soon()
 
     def leave(self) -> None:
         """Take no further streams, and finish once those that are open have ended."""
         if not self._leaving:
             self._leaving = True
-            self.sender.control(frames.goaway(self._last_id, ErrorCode.NO_ERROR))
+            if self._opened:
+                self.sender.control(frames.goaway(self._last_id, ErrorCode.NO_ERROR))
         self.flush_soon()
 
     def fail(self, fault: ConnectionFault) -> None:
@@ -123,7 +131,8 @@ class Session:
         """Give every open stream up: the peer is gone."""
         for stream in tuple(self._streams.values()):
             self._lose(stream)
-        self._wake()
+        self.sender.clear()
+        self._waiters.wake()
 
     # What a stream needs.
 
@@ -140,21 +149,23 @@ class Session:
 
     async def moved(self) -> None:
         """Wait until something of what was sent may have left."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        await waiter
+        await self._waiters.wait()
 
     # What the reader tells.
 
     def opened(self) -> None:
         """Answer the peer's first bytes."""
+        self._opened = True
         self.sender.control(_OPENING)
         self.flush_soon()
+        if self._retired:
+            self.retire()
 
     def data_begins(self, stream_id: int, size_bytes: int) -> None:
         """Shrink the windows by the bytes of DATA that come."""
-        if stream_id == 0 or stream_id > self._last_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"DATA on stream {stream_id}")
+        if stream_id == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0")
+        self._check_seen(stream_id, Kind.DATA)
         self._left_bytes -= size_bytes
         if self._left_bytes < 0:
             raise ConnectionFault(
@@ -208,53 +219,59 @@ class Session:
             return
         if stream_id % 2 == 0 or not self._shaken:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {stream_id}")
-        if stream_id <= self._last_id or self._leaving:
+        ended = stream_id <= self._seen_id
+        self._seen_id = max(stream_id, self._seen_id)
+        if ended or self._leaving:
             return  # it has ended here, or came after the last that we take
         self._last_id = stream_id
         stream = Stream(stream_id, self)
         self._streams[stream_id] = stream
         stream.exchange = self._accept(stream, headers)
-        if last and stream_id in self._streams:
+        if stream_id not in self._streams:
+            self._count_reply()  # it was refused at once
+        elif last:
             stream.exchange.request_ends()
 
     def control(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """Obey a frame that is neither DATA nor HEADERS."""
         if not self._shaken and kind != Kind.SETTINGS:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the first frame must be SETTINGS")
+        frames.check_place(kind, stream_id, len(payload))
         if kind == Kind.WINDOW_UPDATE:
-            self.sender.window_update(stream_id, frames.read_number(payload) & frames.MAX_STREAM)
+            self._check_seen(stream_id, kind)
+            self.sender.window_update(stream_id, frames.read_increment(payload))
             self.flush_soon()
-            self._wake()
+            self._waiters.wake()
         elif kind == Kind.PING:
-            self._answer_ping(flags, payload)
+            if not flags & Flag.ACK:
+                self._reply(frames.ping(payload, Flag.ACK))
         elif kind == Kind.SETTINGS:
             self._settings(flags, payload)
         elif kind == Kind.RST_STREAM:
-            frames.read_number(payload)
             self._reset(stream_id)
         elif kind == Kind.PUSH_PROMISE:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client cannot push")
 
+    def _check_seen(self, stream_id: int, kind: int) -> None:
+        if stream_id > self._seen_id:
+            text = f"a frame of kind {kind} on stream {stream_id}, which was not opened"
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, text)
+
     def _settings(self, flags: int, payload: bytes) -> None:
         if flags & Flag.ACK:
+            if payload:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS ACK has no payload")
             return
         values = frames.read_settings(payload)
         self._reply(frames.SETTINGS_ACK)  # first: what follows it may use the new windows
         self.sender.settings(values)
-        self._wake()
+        self._waiters.wake()
         if not self._shaken:
             self._shaken = True
             self._carrier.shaken()
 
-    def _answer_ping(self, flags: int, payload: bytes) -> None:
-        if len(payload) != len(PING):
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PING has eight bytes")
-        if not flags & Flag.ACK:
-            self._reply(frames.ping(payload, Flag.ACK))
-
     def _reset(self, stream_id: int) -> None:
-        if stream_id == 0 or stream_id > self._last_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"RST_STREAM on stream {stream_id}")
+        self._check_seen(stream_id, Kind.RST_STREAM)
         stream = self._streams.get(stream_id)
         if stream is not None:
             self._lose(stream)
@@ -262,22 +279,19 @@ class Session:
             self.sender.drop(stream_id)
 
     def _reply(self, frame: bytes) -> None:
-        """Answer, unless the peer asks and asks and reads nothing."""
+        self._count_reply()
+        self.sender.control(frame)
+        self.flush_soon()
+
+    def _count_reply(self) -> None:
+        """Bound what is sent to a peer who asks and asks and reads nothing."""
         if self.congested:
             self._replies += 1
             if self._replies > MAX_REPLIES:
                 raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
-        self.sender.control(frame)
-        self.flush_soon()
 
     def _lose(self, stream: Stream) -> None:
         self.sender.drop(stream.id)
         self.forget(stream)
         if stream.exchange is not None:
             stream.exchange.lost()
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)

@@ -96,9 +96,8 @@ class Stream:
         """Close the answer; a peer that still sends its request is told to stop."""
         if self.out.ended:
             return
-        self._sender.end(self.out, trailers)
-        if not request_ended:
-            self._sender.control(reset(self.id, ErrorCode.NO_ERROR))
+        after = b"" if request_ended else reset(self.id, ErrorCode.NO_ERROR)
+        self._sender.end(self.out, trailers, after)
         self._link.flush_soon()
         self._link.forget(self)
 
