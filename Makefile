@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q --no-input --
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint types contracts unit fmt proto bench bench-kernels bench-refine bench-models claims gallery parity export-env train-demo soak image-test clean help
+.PHONY: demo test lint types contracts unit fmt proto bench bench-kernels bench-refine bench-models claims gallery parity export-env train-demo soak image-base image-test clean help
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -91,7 +91,9 @@ soak: $(VENV)/.stamp-dev  ## long tests
 image-test: $(VENV)/.stamp-dev  ## build the container image and run it (needs root, buildah, podman, runc)
 	@$(BIN)/python -m pytest -q -s -m image --timeout 1800 tests/image
 
-build/image/base.tar:  # stands in for python:3.11-slim
+image-base: build/image/base.tar  ## what the image test builds on, in place of python:3.11-slim
+
+build/image/base.tar:
 	@mkdir -p $(@D)
 	@mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates bookworm $(@D)/base.partial.tar
 	@mv $(@D)/base.partial.tar $@

@@ -82,7 +82,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tools]:
 
 @pytest.fixture(scope="module")
 def image(tools: Tools, repo_root: Path) -> str:
-    tools.run("make", "--directory", str(repo_root), BASE_FILE)
+    tools.run("make", "--directory", str(repo_root), "image-base")
     tools.run("podman", "import", str(repo_root / BASE_FILE), BASE)
     mounts = [f"--volume={path}:{path}:ro" for path in BUILD_MOUNTS if Path(path).exists()]
     started_s = time.monotonic()
