@@ -81,12 +81,30 @@ class _Backbone(nn.Module):
         return levels
 
 
+class _RowNorm(nn.BatchNorm2d):
+    """A batch norm of the rows that hold something, with the statistics of the checkpoint.
+
+    Spelled out, since torch.export asks of ``batch_norm`` whether there are rows at all, which
+    depends on the picture.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise [rows, channels, h, w]."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return input * scale.reshape(1, -1, 1, 1) + shift.reshape(1, -1, 1, 1)
+
+
 def _conv_stack(channels: int, count: int, *, with_norm: bool = False) -> list[nn.Module]:
     """Give `count` blocks of a size-keeping 3x3, a batch norm if asked for, and ReLU."""
     blocks: list[nn.Module] = []
     for _ in range(count):
         convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=not with_norm)
-        norms = [nn.BatchNorm2d(channels)] if with_norm else []
+        norms = [_RowNorm(channels)] if with_norm else []
         blocks.append(nn.Sequential(convolution, *norms, nn.ReLU(inplace=True)))
     return blocks
 
