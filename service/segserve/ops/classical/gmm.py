@@ -121,16 +121,17 @@ def fit(features: Floats, options: GmmOptions, *, stop: Stop = never) -> Mixture
     start = KMeansOptions(clusters=options.clusters, starts=_STARTS, seed=options.seed)
     centre = features.mean(axis=1, keepdims=True)  # keeps float32 sums of squares well scaled
     data = _Points.of(features, centre)
-    points = data.planes[:, : data.count]
-    state = _State.of(*cluster_sample(points, start, stop=stop), options.floor)
+    sample, found = cluster_sample(data.planes[:, : data.count], start, stop=stop)
+    state, model = _State.of(sample, found, options.floor)
     history: list[float] = []
     for _ in range(options.iterations):
         check_stop(stop)
-        model = state.written()
-        history.append(state.advance(data, model, options.floor))
+        last = model
+        likelihood, model = state.advance(data, last, options.floor)
+        history.append(likelihood)
         if len(history) > 1 and history[-1] - history[-2] < options.tolerance:
             break
-    labels = data.labelled(model, len(state.shares))
+    labels = state.labels(data, last)
     means = state.means + centre.T
     return Mixture(state.shares, means, state.covariances, labels, tuple(history))
 
@@ -143,29 +144,20 @@ class _Points:
     ----------
     planes : float32 [D, P]
         Zeros after the last point, to whole groups.
-    labels : int32 [P]
     count : int
         Of points.
     """
 
     planes: Floats
-    labels: npt.NDArray[np.int32]
     count: int
 
     @classmethod
-    def of(cls, points: Floats, centre: Floats | float = 0) -> _Points:
+    def of(cls, points: Floats, centre: Floats) -> _Points:
         """Lay points out in whole groups, less a centre."""
         dims, count = points.shape
-        whole = -(-count // _GROUP) * _GROUP
-        planes = np.zeros((dims, whole), np.float32)
+        planes = np.zeros((dims, -(-count // _GROUP) * _GROUP), np.float32)
         np.subtract(points, centre, out=planes[:, :count])
-        return cls(planes, np.zeros(whole, np.int32), count)
-
-    def labelled(self, model: Floats, clusters: int) -> npt.NDArray[np.int32]:
-        """Give the likeliest Gaussian of each point."""
-        dims = np.zeros(len(self.planes), np.int64)
-        _kernel().label(self.planes.reshape(-1), model, clusters, dims, self.labels)
-        return self.labels[: self.count]
+        return cls(planes, count)
 
 
 @dataclass(frozen=True)
@@ -177,34 +169,65 @@ class _State:
     covariances: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, points: Floats, found: Clusters, floor: float) -> _State:
-        """Give the moments of clusters."""
+    def of(cls, points: Floats, found: Clusters, floor: float) -> tuple[_State, Floats]:
+        """Give a mixture of clusters as they are, and its model for the kernel."""
         count, dims = found.centres.shape
         identity = np.broadcast_to(np.eye(dims), (count, dims, dims)).copy()
         state = cls(np.zeros(count), found.centres.astype(np.float64), identity)
-        data = _Points.of(points)
-        data.labels[: data.count] = found.labels
-        state.advance(data, np.zeros(0, np.float32), floor)
-        return state
+        terms = [np.ones(points.shape[1])]
+        for a in range(dims):
+            terms += [points[a], *(points[a] * points[b] for b in range(a + 1))]
+        belongs = found.labels == np.arange(count)[:, None]
+        moments = np.ascontiguousarray(belongs @ np.array(terms, np.float64).T)
+        return state, state._refit(moments, floor)
 
-    def written(self) -> Floats:
-        """Give the mixture as `gmm_kernel.step` reads it."""
+    def advance(self, data: _Points, model: Floats, floor: float) -> tuple[float, Floats]:
+        """Take one E and one M step.
+
+        Parameters
+        ----------
+        data : _Points
+        model : float32
+            This mixture as the kernel reads it.
+        floor : float
+
+        Returns
+        -------
+        log_likelihood : float
+            Mean per point, before the M step.
+        model : float32
+            After it.
+        """
+        moments = np.zeros((len(self.shares), _kernel().moments_of(len(data.planes))))
+        labels = np.empty(data.planes.shape[1], np.int32)
+        bits = self._step(data, model, labels, moments, only_labels=False)
+        return bits * math.log(2) / data.count, self._refit(moments, floor)
+
+    def labels(self, data: _Points, model: Floats) -> npt.NDArray[np.int32]:
+        """Give the likeliest Gaussian of each point, by a model of as many."""
+        moments = np.zeros((len(self.shares), _kernel().moments_of(len(data.planes))))
+        labels = np.empty(data.planes.shape[1], np.int32)
+        self._step(data, model, labels, moments, only_labels=True)
+        return labels[: data.count]
+
+    def _step(
+        self,
+        data: _Points,
+        model: Floats,
+        labels: npt.NDArray[np.int32],
+        moments: npt.NDArray[np.float64],
+        *,
+        only_labels: bool,
+    ) -> float:
+        dims = np.zeros(len(data.planes), np.int64)
+        bits: float = _kernel().step(
+            data.planes.reshape(-1), data.count, model, len(self.shares), dims, labels,
+            moments.reshape(-1), only_labels,
+        )  # fmt: skip
+        return bits
+
+    def _refit(self, moments: npt.NDArray[np.float64], floor: float) -> Floats:
         count, dims = self.means.shape
         model = np.empty(count * (dims + 1) * (dims + 2) // 2, np.float32)
-        _kernel().write(self.shares, self.means, self.covariances, model)
+        _kernel().refit(moments, floor, self.shares, self.means, self.covariances, model)
         return model
-
-    def advance(self, data: _Points, model: Floats, floor: float) -> float:
-        """Take one E and one M step; gives the mean log likelihood before the M step.
-
-        With an empty `model` the E step is left out, and the labels count.
-        """
-        count, dims = self.means.shape
-        kernel = _kernel()
-        moments = np.zeros((count, kernel.moments_of(dims)))
-        likelihood: float = kernel.step(
-            data.planes.reshape(-1), data.count, model, count, np.zeros(dims, np.int64),
-            data.labels, moments.reshape(-1),
-        )  # fmt: skip
-        kernel.refit(moments, floor, self.shares, self.means, self.covariances)
-        return likelihood * math.log(2) / data.count

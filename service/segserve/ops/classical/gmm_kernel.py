@@ -83,15 +83,14 @@ def _costs(rows, model, clusters, dims, shares, size):
         store(shares, clusters * BLOCK + g, least)
 
 
-@njit("void(float32[::1], float32[::1], int64, int64[::1], float32[::1], int64)")
-def _all_costs(rows, model, clusters, dims, shares, size):
-    """Call `_costs` as is best for so many dimensions."""
-    if len(dims) == len(_COLOUR):
-        _costs(rows, model, clusters, _COLOUR, shares, size)
-    elif len(dims) == len(_COLOUR_AND_PLACE):
-        _costs(rows, model, clusters, _COLOUR_AND_PLACE, shares, size)
-    else:
-        _costs(rows, model, clusters, dims, shares, size)
+@njit("void(float32[::1], int64, int32[::1], int64, int64)")
+def _choose(costs, clusters, labels, begin, size):
+    """Fill in the Gaussian of the least cost, the lower one of equals."""
+    for g in range(0, size, POINTS):
+        least, found = load(costs, clusters * BLOCK + g), spread(np.float32(clusters))
+        for k in range(clusters - 1, -1, -1):
+            found = if_less(least, load(costs, k * BLOCK + g), found, spread(np.float32(k)))
+        store_whole(labels, begin + g, found)
 
 
 @njit("void(float32[::1], int64, int64, float32[::1], float32[::1])")
@@ -111,17 +110,6 @@ def _normalise(shares, clusters, size, rows, tally):
         product = mul(load(tally, _PRODUCT), fma(counts, sub(whole, one), one))
         store(tally, _EXPONENTS, add(load(tally, _EXPONENTS), exponent(product)))
         store(tally, _PRODUCT, mantissa(product))
-
-
-@njit("void(float32[::1], int64, int32[::1], int64, int64)")
-def _given(shares, clusters, labels, begin, size):
-    """Share points out as their labels say."""
-    for g in range(0, size, POINTS):
-        for k in range(clusters):
-            store(shares, k * BLOCK + g, spread(np.float32(0)))
-        store(shares, clusters * BLOCK + g, spread(np.float32(1)))
-    for p in range(size):
-        shares[labels[begin + p] * BLOCK + p] = 1
 
 
 @njit()
@@ -163,16 +151,20 @@ def _settle(running, moments, tally):
     return likelihood
 
 
-@njit("float64(float32[::1], int64, float32[::1], int64, int64[::1], int32[::1], float64[::1])")
-def step(planes, count, model, clusters, dims, labels, moments):
+@njit(
+    "float64(float32[::1], int64, float32[::1], int64, int64[::1], int32[::1], float64[::1], boolean)"
+)
+def step(planes, count, model, clusters, dims, labels, moments, only_labels):
     """Take one E step and add up what the M step needs; gives the log2 likelihood.
+
+    Or, with `only_labels`, fill in the likeliest Gaussian of each point, and nothing else.
 
     `dims` has as many elements as there are dimensions. `planes` are `count` points' coordinates,
     with zeros up to a multiple of 32 points, as many as there are labels. `model` holds for every
     Gaussian -log2 of what does not depend on the point, then for every dimension i an offset and
     the factors of the dimensions from i on: the squares of what they give add up to -log2 of the
-    rest. Empty: the labels are taken as they stand. `moments`, which are added to, are
-    `moments_of` the dimensions for every Gaussian: sums of 1, then those of `_fill`.
+    rest. `moments`, which are added to, are `moments_of` the dimensions for every Gaussian: sums of
+    1, then those of `_fill`.
     """
     running = np.zeros(moments.shape[0] * LANES, np.float32)
     tally = np.zeros(3 * POINTS, np.float32)
@@ -186,11 +178,16 @@ def step(planes, count, model, clusters, dims, labels, moments):
         for p in range(BLOCK):
             rows[p] = np.float32(begin + p < count)
         _fill(planes, stride, begin, size, len(dims), rows)
-        if model.shape[0] == 0:
-            _given(shares, clusters, labels, begin, size)
+        if len(dims) == len(_COLOUR):
+            _costs(rows, model, clusters, _COLOUR, shares, size)
+        elif len(dims) == len(_COLOUR_AND_PLACE):
+            _costs(rows, model, clusters, _COLOUR_AND_PLACE, shares, size)
         else:
-            _all_costs(rows, model, clusters, dims, shares, size)
-            _normalise(shares, clusters, size, rows, tally)
+            _costs(rows, model, clusters, dims, shares, size)
+        if only_labels:
+            _choose(shares, clusters, labels, begin, size)
+            continue
+        _normalise(shares, clusters, size, rows, tally)
         if moments.shape[0] // clusters % 10 == 0:
             _gather(rows, shares, clusters, size, running, ten_sums(), 10)
         else:
@@ -200,57 +197,30 @@ def step(planes, count, model, clusters, dims, labels, moments):
     return likelihood
 
 
-@njit("void(float32[::1], float32[::1], int64, int64[::1], int32[::1])")
-def label(planes, model, clusters, dims, labels):
-    """Fill in the likeliest Gaussian of each point, the lower one of equals; arguments as `step`'s."""
-    rows = np.zeros((len(dims) + 1) * (len(dims) + 2) // 2 * BLOCK, np.float32)
-    costs = np.empty((clusters + 1) * BLOCK, np.float32)
-    stride = labels.shape[0]
-    for begin in range(0, stride, BLOCK):
-        size = min(BLOCK, stride - begin)
-        _fill(planes, stride, begin, size, len(dims), rows)
-        _all_costs(rows, model, clusters, dims, costs, size)
-        for g in range(0, size, POINTS):
-            least, found = load(costs, clusters * BLOCK + g), spread(np.float32(clusters))
-            for k in range(clusters - 1, -1, -1):
-                found = if_less(least, load(costs, k * BLOCK + g), found, spread(np.float32(k)))
-            store_whole(labels, begin + g, found)
+@njit(
+    "void(float64[:, ::1], float64, float64[::1], float64[:, ::1], float64[:, :, ::1], float32[::1])"
+)
+def refit(moments, floor, shares, means, covariances, model):
+    """Take an M step from what `step` has added up, and write the model down as `step` reads it.
 
-
-@njit("void(float64[:, ::1], float64, float64[::1], float64[:, ::1], float64[:, :, ::1])")
-def refit(moments, floor, shares, means, covariances):
-    """Take an M step from what `step` has added up, in place; `floor` is added to every variance.
-
-    A Gaussian that has lost its points stays as it was.
+    A Gaussian that has lost its points stays as it was; `floor` is added to every variance. A
+    covariance is U U' with U upper triangular, and inverse(U) d has the length of d in its terms.
     """
     clusters, dims = means.shape
     whole = moments[:, 0].sum()
-    for k in range(clusters):
-        weight = moments[k, 0]
-        shares[k] = weight / whole
-        if weight <= dims:
-            continue
-        at = 1
-        for i in range(dims):
-            means[k, i] = moments[k, at] / weight
-            at += 1
-            for j in range(i + 1):
-                second = moments[k, at] / weight - means[k, i] * means[k, j]
-                covariances[k, i, j] = covariances[k, j, i] = second
-                at += 1
-            covariances[k, i, i] += floor
-
-
-@njit("void(float64[::1], float64[:, ::1], float64[:, :, ::1], float32[::1])")
-def write(shares, means, covariances, model):
-    """Write a mixture down as `step` reads it, float32 [K * (D + 1) * (D + 2) / 2].
-
-    A covariance is U U' with U upper triangular, and inverse(U) d has the length of d in its terms.
-    """
-    clusters, dims = means.shape
-    upper, inverse = np.zeros((dims, dims)), np.zeros((dims, dims))
     at = 0
+    upper, inverse = np.zeros((dims, dims)), np.zeros((dims, dims))
     for k in range(clusters):
+        weight, place = moments[k, 0], 1
+        shares[k] = weight / whole
+        for i in range(dims if weight > dims else 0):
+            means[k, i] = moments[k, place] / weight
+            place += 1
+            for j in range(i + 1):
+                second = moments[k, place] / weight - means[k, i] * means[k, j]
+                covariances[k, i, j] = covariances[k, j, i] = second
+                place += 1
+            covariances[k, i, i] += floor
         bits = np.log2(shares[k]) - 0.5 * dims * np.log2(2 * np.pi)
         for j in range(dims - 1, -1, -1):
             for i in range(j, -1, -1):

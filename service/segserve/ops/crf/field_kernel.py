@@ -124,18 +124,25 @@ def scatter(rows, labels, width, planes):
 
 
 @njit()
-def _blur(work, source, inside, target, outside, groups, neighbours, pair, begin, end):
+def _blur(work, source, inside, target, outside, width, neighbours, pair, begin, end):
     """Add half of both neighbours to some rows.
 
     Row i lies at row `i & inside` from `source` on, and goes to row `i & outside` from `target` on.
     """
-    half, width = spread(np.float32(0.5)), len(groups) * LANES
+    half = spread(np.float32(0.5))
+    if width == LANES:
+        for i in range(begin, end):
+            first = source + (np.int64(pick(neighbours, pair + 2 * i)) & inside) * LANES
+            second = source + (np.int64(pick(neighbours, pair + 2 * i + 1)) & inside) * LANES
+            own = load(work, source + (i & inside) * LANES)
+            beside = add(load(work, first), load(work, second))
+            store(work, target + (i & outside) * LANES, fma(half, beside, own))
+        return
     for i in range(begin, end):
         first = source + (np.int64(pick(neighbours, pair + 2 * i)) & inside) * width
         second = source + (np.int64(pick(neighbours, pair + 2 * i + 1)) & inside) * width
         own, to = source + (i & inside) * width, target + (i & outside) * width
-        for group in range(len(groups)):
-            lane = group * LANES
+        for lane in range(0, width, LANES):
             beside = add(load(work, first + lane), load(work, second + lane))
             store(work, to + lane, fma(half, beside, load(work, own + lane)))
 
@@ -156,51 +163,18 @@ def _mix(work, begin, end, width, matrix, row):
 
 
 @njit()
-def _accumulate(work, block, groups, scale, values, change, begin, end):
+def _accumulate(work, block, width, scale, values, change, begin, end):
     """Add some rows of what was blurred, times a factor for each label, to the values.
 
     Fills the largest change of each vertex.
     """
-    width = len(groups) * LANES
     for i in range(begin, end):
         most, at = spread(np.float32(0)), block + (i % ROWS_OF_A_BLOCK) * width
-        for group in range(len(groups)):
-            lane = group * LANES
+        for lane in range(0, width, LANES):
             step = mul(load(scale, lane), load(work, at + lane))
             most = larger(most, size(step))
             store(values, i * width + lane, add(load(values, i * width + lane), step))
         change[i] = largest(most)
-
-
-@njit()
-def _sweep(work, ring, groups, pairs, lags, scale, matrix, values, change):
-    """Do what `send` does, for rows of as many groups of eight."""
-    axes, rows, width = pairs.shape[0], pairs.shape[1], len(groups) * LANES
-    blocks = (rows - 1 + ROWS_OF_A_BLOCK - 1) // ROWS_OF_A_BLOCK
-    neighbours, row = pairs.reshape(-1), np.empty(width, np.float32)
-    aside, last = rows * width, (rows + ring) * width
-    for step in range(blocks + lags[axes]):
-        for axis in range(axes + 1):
-            block = step - lags[axis]
-            if block < 0 or block >= blocks:
-                continue
-            begin = 1 + block * ROWS_OF_A_BLOCK
-            end = min(begin + ROWS_OF_A_BLOCK, rows)
-            if axis == axes:
-                for at in range(begin * width, end * width, LANES):
-                    store(work, at, spread(np.float32(0)))
-                continue
-            source, inside, target, outside = 0, -1, aside, ring - 1
-            if axis % 2:
-                source, inside, target, outside = target, outside, source, inside
-            if axis == axes - 1:
-                target, outside = last, ROWS_OF_A_BLOCK - 1
-            pair = 2 * axis * rows
-            _blur(work, source, inside, target, outside, groups, neighbours, pair, begin, end)
-            if axis == axes - 1:
-                if matrix.shape[0]:
-                    _mix(work, last, last + ROWS_OF_A_BLOCK * width, width, matrix, row)
-                _accumulate(work, last, groups, scale, values, change, begin, end)
 
 
 @njit(
@@ -235,13 +209,32 @@ def send(work, ring, width, pairs, lags, scale, matrix, values, change):
     change : float32 [rows]
         Filled with the largest change of each vertex.
     """
-    if width == LANES:
-        _sweep(work, ring, (0,), pairs, lags, scale, matrix, values, change)
-    elif width == 3 * LANES:
-        _sweep(work, ring, (0, 0, 0), pairs, lags, scale, matrix, values, change)
-    else:
-        groups = np.zeros(width // LANES, np.int64)
-        _sweep(work, ring, groups, pairs, lags, scale, matrix, values, change)
+    axes, rows = pairs.shape[0], pairs.shape[1]
+    blocks = (rows - 1 + ROWS_OF_A_BLOCK - 1) // ROWS_OF_A_BLOCK
+    neighbours, row = pairs.reshape(-1), np.empty(width, np.float32)
+    aside, last = rows * width, (rows + ring) * width
+    for step in range(blocks + lags[axes]):
+        for axis in range(axes + 1):
+            block = step - lags[axis]
+            if block < 0 or block >= blocks:
+                continue
+            begin = 1 + block * ROWS_OF_A_BLOCK
+            end = min(begin + ROWS_OF_A_BLOCK, rows)
+            if axis == axes:
+                for at in range(begin * width, end * width, LANES):
+                    store(work, at, spread(np.float32(0)))
+                continue
+            source, inside, target, outside = 0, -1, aside, ring - 1
+            if axis % 2:
+                source, inside, target, outside = target, outside, source, inside
+            if axis == axes - 1:
+                target, outside = last, ROWS_OF_A_BLOCK - 1
+            pair = 2 * axis * rows
+            _blur(work, source, inside, target, outside, width, neighbours, pair, begin, end)
+            if axis == axes - 1:
+                if matrix.shape[0]:
+                    _mix(work, last, last + ROWS_OF_A_BLOCK * width, width, matrix, row)
+                _accumulate(work, last, width, scale, values, change, begin, end)
 
 
 @njit()

@@ -29,8 +29,6 @@ _WEIGHTS = types.float32[:, ::1]
 _INTS = types.int32[::1]
 _INT_ROWS = types.int32[:, ::1]
 _KEYS = types.int64[::1]
-_NEAR, _CLOSE = (0,) * 6, (0,) * 3
-"""As many as there are axes in five dimensions, and in two: loops over them are straight code."""
 
 
 def _floats(d):
@@ -219,27 +217,8 @@ def renumber(corners, number):
 
 
 @njit()
-def _splat_ones(simplex, corners, weights, values, axes):
-    """Add each pixel's weights to the vertices around it."""
-    for n in range(simplex.shape[0]):
-        at = np.int64(pick(simplex, n)) * len(axes)
-        for k in range(len(axes)):
-            values[np.uint64(pick(corners, at + k))] += pick(weights, n * len(axes) + k)
-
-
-@njit()
-def _fold_norms(simplex, corners, weights, values, axes, gain, norms):
-    """Slice the vertices at each pixel, and multiply its weights with what makes that 1."""
-    for n in range(simplex.shape[0]):
-        at = np.int64(pick(simplex, n)) * len(axes)
-        filtered = np.float32(0)
-        for k in range(len(axes)):
-            value = pick(values, np.int64(pick(corners, at + k)))
-            filtered += pick(weights, n * len(axes) + k) * value
-        norm = np.float32(1) / np.sqrt(gain * filtered + np.float32(1e-20))
-        for k in range(len(axes)):
-            weights[np.uint64(n * len(axes) + k)] *= norm
-        norms[n] = norm
+def _value_at(corners, at, values):
+    return pick(values, np.int64(pick(corners, at)))
 
 
 @njit(
@@ -262,17 +241,26 @@ def normalise(simplex, corners, weights, pairs, gain, norms):
     axes, rows = pairs.shape[0], pairs.shape[1]
     values, other = np.zeros(rows, np.float32), np.zeros(rows, np.float32)
     flat_corners, flat = corners.reshape(-1), weights.reshape(-1)
-    if axes == len(_NEAR):
-        _splat_ones(simplex, flat_corners, flat, values, _NEAR)
-    else:
-        _splat_ones(simplex, flat_corners, flat, values, _CLOSE)
+    for n in range(simplex.shape[0]):
+        at, own = np.int64(pick(simplex, n)) * axes, n * axes
+        for k in range(0, axes, 3):  # three or six
+            values[np.uint64(pick(flat_corners, at + k))] += pick(flat, own + k)
+            values[np.uint64(pick(flat_corners, at + k + 1))] += pick(flat, own + k + 1)
+            values[np.uint64(pick(flat_corners, at + k + 2))] += pick(flat, own + k + 2)
     for axis in range(axes):
         for i in range(1, rows):
             beside = values[pairs[axis, i, 0]] + values[pairs[axis, i, 1]]
             other[i] = values[i] + np.float32(0.5) * beside
         values, other = other, values
-    if axes == len(_NEAR):
-        _fold_norms(simplex, flat_corners, flat, values, _NEAR, gain, norms)
-    else:
-        _fold_norms(simplex, flat_corners, flat, values, _CLOSE, gain, norms)
+    for n in range(simplex.shape[0]):
+        at, own = np.int64(pick(simplex, n)) * axes, n * axes
+        filtered = np.float32(0)
+        for k in range(0, axes, 3):
+            filtered += pick(flat, own + k) * _value_at(flat_corners, at + k, values)
+            filtered += pick(flat, own + k + 1) * _value_at(flat_corners, at + k + 1, values)
+            filtered += pick(flat, own + k + 2) * _value_at(flat_corners, at + k + 2, values)
+        norm = np.float32(1) / np.sqrt(gain * filtered + np.float32(1e-20))
+        for k in range(np.uint64(own), np.uint64(own + axes)):
+            flat[k] *= norm
+        norms[n] = norm
     return values
