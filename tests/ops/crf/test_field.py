@@ -62,10 +62,18 @@ def test_up_to_24_labels_are_straight_code():
 @pytest.mark.parametrize("labels", [5, 20])
 @pytest.mark.parametrize("form", ["vector", "matrix"])
 @pytest.mark.parametrize("axes", [3, 6])
-def test_a_sweep_over_many_blocks_blurs_as_axis_after_axis(labels, form, axes):
+@pytest.mark.parametrize("scene", ["noise", "ramps"])
+def test_a_sweep_over_many_blocks_blurs_as_axis_after_axis(labels, form, axes, scene):
     rng = np.random.default_rng(axes)
-    image = rng.integers(0, 256, (50, 60, 3)).astype(np.uint8)
-    lattice = gaussian_lattice(50, 60, 1.0) if axes == 3 else bilateral_lattice(image, 9.0, 30.0)
+    if scene == "noise":
+        image = rng.integers(0, 256, (50, 60, 3)).astype(np.uint8)
+        near, close = bilateral_lattice(image, 9.0, 30.0), gaussian_lattice(50, 60, 1.0)
+    else:  # neighbours are near, so that most rows share their place in the ring with others
+        y, x = np.mgrid[:60, :80]
+        image = np.stack([3 * x, 3 * y, x + y], axis=2).astype(np.uint8)
+        near, close = bilateral_lattice(image, 3.0, 6.0), gaussian_lattice(100, 120, 1.0)
+        assert all(at.rows > 2 * UNUSED_EVERY and at.reach.max() < 512 for at in (near, close))
+    lattice = close if axes == 3 else near
     assert lattice.rows > 10 * ROWS_OF_A_BLOCK
     weights = rng.normal(0, 1, (labels, labels) if form == "matrix" else labels)
     message = Message(lattice, weights.astype(np.float32))
