@@ -128,7 +128,7 @@ class Connection(asyncio.BufferedProtocol):
     def _fail(self, fault: ConnectionFault) -> None:
         log.info("connection_failed", extra={"code": fault.code.name, "text": fault.text})
         if isinstance(fault, NotHttp2):
-            self._transport.write(fault.answer)
+            self.write([fault.answer])
         else:
             self._session.fail(fault)
         self._transport.close()

@@ -65,12 +65,13 @@ class Sender:
         self._streams: dict[int, Outbound] = {}
         self._blocked: dict[int, Outbound] = {}  # what waits for a window
         self._ready: dict[int, Outbound] = {}  # ... and has one, but the connection has none
+        self._closing: dict[int, Outbound] = {}  # what was held back, and is only to be closed
         self._held = False
 
     @property
     def idle(self) -> bool:
-        """Nothing waits for a window."""
-        return not self._blocked
+        """Nothing waits for a window, or for the socket."""
+        return not self._blocked and not self._closing
 
     def open(self, stream_id: int) -> Outbound:
         """Give the sending half of a new stream."""
@@ -83,6 +84,7 @@ class Sender:
         stream = self._streams.pop(stream_id, None)
         self._blocked.pop(stream_id, None)
         self._ready.pop(stream_id, None)
+        self._closing.pop(stream_id, None)
         if stream is not None:
             stream.ended = True
             stream.waiting.clear()
@@ -115,12 +117,18 @@ class Sender:
         closing = self._headers(stream, Flag.END_STREAM, block) + after
         if stream.waiting:
             stream.closing = closing
+        elif self._held and not stream.ended:
+            stream.closing = closing
+            self._closing[stream.stream_id] = stream
         elif not stream.ended:
             self._close(stream, closing)
 
     def hold(self, *, on: bool) -> None:
-        """Keep bodies back while the socket takes no more, or let them go."""
+        """Keep bodies and ends back while the socket takes no more, or let them go."""
         self._held = on
+        while self._closing and not on:
+            _stream_id, stream = self._closing.popitem()
+            self._close(stream, stream.closing or b"")
         self._pump()
 
     def clear(self) -> None:

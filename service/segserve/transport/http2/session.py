@@ -277,6 +277,7 @@ class Session:
             self._lose(stream)
         else:
             self.sender.drop(stream_id)
+            self.flush_soon()
 
     def _reply(self, frame: bytes) -> None:
         self._count_reply()

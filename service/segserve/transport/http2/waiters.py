@@ -26,6 +26,7 @@ class Waiters:
 
     def wake(self) -> None:
         """Let everyone look."""
-        for waiter in self._waiting:
+        waiting, self._waiting = self._waiting, set()
+        for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
