@@ -41,6 +41,7 @@ NAMES = (
     "d2_panoptic_fpn_R50_3x",
 )
 MIN_MATCHED = 0.97
+EDGE_PX = 1e-3
 MIN_IOU = 0.99
 MAX_SCORE_ERROR = 2e-3
 SMALL_MASK_PX = 50
@@ -185,6 +186,18 @@ def test_onnx(case, graph) -> None:
         np.testing.assert_allclose(value[1:], got[name], rtol=1e-4, atol=1e-2, err_msg=name)
 
 
+def on_an_edge(name, box) -> bool:
+    """Whether float32's last bits decide where torchvision cuts a mask's box to whole pixels.
+
+    ``roi_heads.expand_boxes``: 30/28 of the box, corners towards zero. One pixel row further stands
+    the whole mask, and these weights make masks of noise.
+    """
+    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * (30 / 28)
+    corners = np.concatenate([centre - half, centre + half])
+    near = np.abs(corners - np.round(corners)).min() < EDGE_PX
+    return bool(near) and name.startswith("torchvision_")
+
+
 def test_served(case, graph, serve, tmp_path) -> None:
     chosen, recipe, _, _ = case
     repository = tmp_path / "models"
@@ -214,7 +227,8 @@ def test_served(case, graph, serve, tmp_path) -> None:
     for ours, theirs in found:
         area = int(recorded["mask_area"][theirs])
         assert abs(regions[ours].area - area) <= max(20, 0.01 * area)
-        if theirs in official and area > SMALL_MASK_PX:
+        edge = on_an_edge(chosen.folder.name, recorded["boxes"][theirs])
+        if theirs in official and area > SMALL_MASK_PX and not edge:
             other = Rle(*official[theirs]["size"], official[theirs]["counts"].encode())
             overlaps.append(iou(rle.decode(regions[ours].mask), rle.decode(other)))
     print(f"{chosen.folder.name} served: mask IoU at least {min(overlaps):.4f} of {len(overlaps)}")
