@@ -1,88 +1,13 @@
 """One rpc on one stream: its headers, messages, deadline and answer."""
 
 import asyncio
-import struct
 
-import hpack
 import pytest
 
-from segserve.transport.grpc.message_reader import Intake
-from segserve.transport.grpc.methods import RpcFailed, Streaming, Unary
-from segserve.transport.grpc.rpc import Rpc, RpcCount, RpcHead, read_head
+from segserve.transport.grpc.methods import RpcFailed, Unary
+from segserve.transport.grpc.rpc import RpcCount, read_head
 
 POST = ((b":method", b"POST"), (b":path", b"/s/M"), (b"content-type", b"application/grpc+proto"))
-
-
-class Out:
-    """The sending half: ended once all has left."""
-
-    ended, on_end = False, None
-
-    def end(self):
-        self.ended = True
-        self.on_end()
-
-
-class Stream:
-    """Writes down what is sent."""
-
-    def __init__(self):
-        self.blocks, self.sent, self.ended, self.granted = [], b"", False, 0
-        self.out, self.holds_back = Out(), False
-        self.told_to_stop, self.done = False, asyncio.Event()
-        self.open_gate = asyncio.Event()
-        self.open_gate.set()
-
-    def head(self, block):
-        self.blocks.append(block)
-
-    def body(self, *parts):
-        self.sent += b"".join(map(bytes, parts))
-
-    def finish(self, head, trailers, *parts):
-        self.head(head)
-        self.body(*parts)
-        self.end(trailers)
-
-    def end(self, trailers, *, request_ended=True):
-        assert not self.ended
-        self.ended, self.told_to_stop = True, not request_ended
-        self.blocks.append(trailers)
-        self.done.set()
-        if not self.holds_back:
-            self.out.end()
-
-    def grant(self):
-        self.granted += 1
-
-    async def drained(self):
-        await self.open_gate.wait()
-
-    async def status(self):
-        async with asyncio.timeout(5):
-            await self.done.wait()
-        told = dict(hpack.Decoder().decode(b"".join(self.blocks)))
-        return int(told["grpc-status"]), told.get("grpc-message", "")
-
-
-def framed(message, flag=0):
-    return memoryview(struct.pack(">BI", flag, len(message)) + message)
-
-
-class Case:
-    def __init__(self, method, timeout_s=None, limit=1000, encoding=b""):
-        self.stream, self.intake, self.count = Stream(), Intake(limit, 2 * limit), RpcCount(5)
-        self.count.enter()
-        head = RpcHead(b"/s/M", timeout_s, encoding, (("a", "b"),))
-        self.rpc = Rpc(self.stream, head, method, self.intake, self.count)
-
-    async def settled(self):
-        """Everything that was counted is given back, and the method is at rest."""
-        for _ in range(200):
-            if self.count.held == 0:
-                break
-            await asyncio.sleep(0.005)
-        assert (self.count.held, self.intake._taken_bytes) == (0, 0)
 
 
 async def doubled(message, context):
@@ -103,14 +28,14 @@ def hanging():
     return hang, ended
 
 
-async def test_unary():
-    case = Case(Unary(doubled))
-    case.rpc.received(framed(b"abc"))
+async def test_unary(rpc_case, frame):
+    case = rpc_case(Unary(doubled))
+    case.rpc.received(frame(b"abc"))
     assert not case.rpc.hungry
     case.rpc.request_ends()
     case.rpc.request_ends()
     assert await case.stream.status() == (0, "")
-    assert case.stream.sent == framed(b"abcabc")
+    assert case.stream.sent == frame(b"abcabc")
     assert case.rpc.time_remaining() is None
     await case.settled()
 
@@ -119,46 +44,46 @@ async def test_unary():
     ("pieces", "text"),
     [
         ([], "expected one whole message, got none"),
-        ([framed(b"a"), framed(b"b")], "expected one message, got more"),
-        ([framed(b"a"), framed(b"b")[:2]], "expected one message, got more"),
-        ([framed(b"abc")[:6]], "expected one whole message, got none"),
-        ([framed(b"abc")[:2]], "expected one whole message, got none"),
+        ([(b"a", None), (b"b", None)], "expected one message, got more"),
+        ([(b"a", None), (b"b", 2)], "expected one message, got more"),
+        ([(b"abc", 6)], "expected one whole message, got none"),
+        ([(b"abc", 2)], "expected one whole message, got none"),
     ],
 )
-async def test_unary_without_its_message(pieces, text):
-    case = Case(Unary(doubled))
-    for piece in pieces:
-        case.rpc.received(piece)
+async def test_unary_without_its_message(pieces, text, rpc_case, frame):
+    case = rpc_case(Unary(doubled))
+    for message, length in pieces:
+        case.rpc.received(frame(message)[:length])
     case.rpc.request_ends()
     assert await case.stream.status() == (13, text)
     await case.settled()
 
 
-async def test_a_message_that_is_too_long():
-    case = Case(Unary(doubled))
-    case.rpc.received(framed(bytes(1001))[:7])
+async def test_a_message_that_is_too_long(rpc_case, frame):
+    case = rpc_case(Unary(doubled))
+    case.rpc.received(frame(bytes(1001))[:7])
     code, text = await case.stream.status()
     assert (code, case.stream.told_to_stop) == (8, True)
     assert "--max-request-bytes" in text
     await case.settled()
 
 
-async def test_failures():
+async def test_failures(rpc_case, frame):
     async def fail(_message, _context):
         raise RpcFailed("NOT_FOUND", "none", (("x", "y"),))
 
-    case = Case(Unary(fail))
-    case.rpc.received(framed(b""))
+    case = rpc_case(Unary(fail))
+    case.rpc.received(frame(b""))
     case.rpc.request_ends()
     assert await case.stream.status() == (5, "none")
     await case.settled()
 
 
 @pytest.mark.parametrize("phase", ["request", "method"])
-async def test_deadline(phase):
+async def test_deadline(phase, rpc_case, frame):
     hang, ended = hanging()
-    case = Case(Unary(hang), timeout_s=0.03)
-    case.rpc.received(framed(b"abc")[:6] if phase == "request" else framed(b"abc"))
+    case = rpc_case(Unary(hang), timeout_s=0.03)
+    case.rpc.received(frame(b"abc")[:6] if phase == "request" else frame(b"abc"))
     if phase == "method":
         case.rpc.request_ends()
     assert 0 < case.rpc.time_remaining() <= 0.03
@@ -169,10 +94,10 @@ async def test_deadline(phase):
 
 
 @pytest.mark.parametrize("phase", ["request", "method", "answered"])
-async def test_lost(phase):
+async def test_lost(phase, rpc_case, frame):
     hang, ended = hanging()
-    case = Case(Unary(hang if phase == "method" else doubled))
-    case.rpc.received(framed(b"abc")[:6] if phase == "request" else framed(b"abc"))
+    case = rpc_case(Unary(hang if phase == "method" else doubled))
+    case.rpc.received(frame(b"abc")[:6] if phase == "request" else frame(b"abc"))
     if phase != "request":
         case.rpc.request_ends()
         await asyncio.sleep(0.01)
@@ -184,10 +109,10 @@ async def test_lost(phase):
     assert ended.is_set() is (phase == "method")
 
 
-async def test_a_server_that_ends():
+async def test_a_server_that_ends(rpc_case, frame):
     hang, ended = hanging()
-    case = Case(Unary(hang))
-    case.rpc.received(framed(b"abc"))
+    case = rpc_case(Unary(hang))
+    case.rpc.received(frame(b"abc"))
     case.rpc.request_ends()
     await asyncio.sleep(0.01)
     case.rpc.server_ends()
@@ -196,30 +121,30 @@ async def test_a_server_that_ends():
     assert ended.is_set()
 
 
-async def test_a_method_that_is_cancelled_from_within_is_answered():
+async def test_a_method_that_is_cancelled_from_within_is_answered(rpc_case, frame):
     async def cancel(_message, _context):
         raise asyncio.CancelledError
 
-    case = Case(Unary(cancel))
-    case.rpc.received(framed(b"abc"))
+    case = rpc_case(Unary(cancel))
+    case.rpc.received(frame(b"abc"))
     case.rpc.request_ends()
     assert (await case.stream.status())[0] == 1
     await case.settled()
 
 
-async def test_a_call_lost_before_its_first_step():
-    case = Case(Unary(doubled))
-    case.rpc.received(framed(b"abc"))
+async def test_a_call_lost_before_its_first_step(rpc_case, frame):
+    case = rpc_case(Unary(doubled))
+    case.rpc.received(frame(b"abc"))
     case.rpc.request_ends()
     case.stream.out.end()
     case.rpc.lost()
     await case.settled()
 
 
-async def test_a_call_counts_until_its_answer_has_left():
-    case = Case(Unary(doubled))
+async def test_a_call_counts_until_its_answer_has_left(rpc_case, frame):
+    case = rpc_case(Unary(doubled))
     case.stream.holds_back = True
-    case.rpc.received(framed(b"abc"))
+    case.rpc.received(frame(b"abc"))
     case.rpc.request_ends()
     assert await case.stream.status() == (0, "")
     await asyncio.sleep(0.01)
@@ -228,12 +153,12 @@ async def test_a_call_counts_until_its_answer_has_left():
     await case.settled()
 
 
-async def test_whatever_happens_is_answered(caplog):
+async def test_whatever_happens_is_answered(caplog, rpc_case, frame):
     async def crash(_message, _context):
         raise ZeroDivisionError("oh")
 
-    case = Case(Unary(crash))
-    case.rpc.received(framed(b"abc"))
+    case = rpc_case(Unary(crash))
+    case.rpc.received(frame(b"abc"))
     case.rpc.request_ends()
     code, text = await case.stream.status()
     assert (code, "ZeroDivisionError" in text) == (13, True)
@@ -241,77 +166,13 @@ async def test_whatever_happens_is_answered(caplog):
     await case.settled()
 
 
-async def test_nothing_is_written_after_the_end():
-    started = asyncio.Event()
-
-    async def late(_messages, context):
-        started.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            await context.write(b"late")
-
-    case = Case(Streaming(late), timeout_s=0.02)
-    await started.wait()
-    assert (await case.stream.status())[0] == 4
-    await case.settled()
-    assert case.stream.sent == b""
-
-
-async def test_streaming():
-    async def twice(messages, context):
-        async for message in messages:
-            await context.write(bytes(message) * 2)
-
-    case = Case(Streaming(twice))
-    case.rpc.received(framed(b"a"))
-    await asyncio.sleep(0.01)
-    assert case.stream.sent == framed(b"aa")
-    assert (case.stream.granted, len(case.stream.blocks)) == (1, 1)
-    case.rpc.received(memoryview(bytes(framed(b"b")) + bytes(framed(b"c"))))
-    case.rpc.request_ends()
-    assert await case.stream.status() == (0, "")
-    assert case.stream.sent == b"".join(map(framed, (b"aa", b"bb", b"cc")))
-    assert not case.stream.told_to_stop
-    await case.settled()
-
-
-async def test_streaming_waits_for_a_slow_reader():
-    written = []
-
-    async def many(_messages, context):
-        for n in range(3):
-            await context.write(b"x")
-            written.append(n)
-
-    case = Case(Streaming(many))
-    case.stream.open_gate.clear()
-    await asyncio.sleep(0.01)
-    assert written == []
-    case.stream.open_gate.set()
-    assert await case.stream.status() == (0, "")
-    assert (written, case.stream.told_to_stop) == ([0, 1, 2], True)
-
-
-async def test_a_stream_that_ends_amid_a_message():
-    async def take(messages, _context):
-        async for _ in messages:
-            pass
-
-    case = Case(Streaming(take))
-    case.rpc.received(framed(b"abc")[:7])
-    case.rpc.request_ends()
-    assert await case.stream.status() == (13, "the last message is not whole")
-    await case.settled()
-
-
-async def test_compressed_messages():
+async def test_compressed_messages(rpc_case, frame):
     import gzip
 
     for size in (10, 200_000):
-        case = Case(Unary(doubled), limit=10**6, encoding=b"gzip")
+        case = rpc_case(Unary(doubled), limit=10**6, encoding=b"gzip")
         packed = gzip.compress(bytes(range(250)) * (size // 250 + 1), 0)
-        case.rpc.received(framed(packed, flag=1))
+        case.rpc.received(frame(packed, flag=1))
         case.rpc.request_ends()
         assert await case.stream.status() == (0, "")
         assert len(case.stream.sent) == 5 + 2 * 250 * (size // 250 + 1)

@@ -18,6 +18,7 @@ from segserve.transport.http2.stream import Accept
 
 log = logging.getLogger(__name__)
 _LINGER_S = 5.0
+_JOINED_BYTES = 16_384
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -108,7 +109,10 @@ class Connection(asyncio.BufferedProtocol):
     def write(self, buffers: list[Buffer]) -> None:
         """Send, unless the connection has ended."""
         if not self._finished and not self._transport.is_closing():
-            self._transport.writelines(buffers)
+            if sum(map(len, buffers)) <= _JOINED_BYTES:  # copying them costs less than a row of them
+                self._transport.write(b"".join(buffers))
+            else:
+                self._transport.writelines(buffers)
 
     def flush_soon(self) -> None:
         """Write after this turn of the event loop."""
