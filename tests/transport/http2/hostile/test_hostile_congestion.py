@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import time
 
+import pytest
 from hyperframe.frame import RstStreamFrame, SettingsFrame
 
+from segserve.transport.http2 import connection
 from segserve.transport.http2.frames import Kind
 from segserve.transport.http2.waiters import Waiters
 
+OK, INTERNAL = 0, 13
 WIDE = {SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1}
 
 
@@ -20,8 +23,8 @@ def test_failures_that_nobody_reads_count_as_calls(run, serving):
             peer.stop_reading()
             await peer.send(peer.call(1, "/t/Big"))
             await asyncio.sleep(0.1)
-            (connection,) = served.front._connections
-            before = connection._transport.get_write_buffer_size()
+            (accepted,) = served.front._connections
+            before = accepted._transport.get_write_buffer_size()
             assert before > 1_000_000
             await peer.send(peer.open(3, end=True))
             block = peer.open(5, end=True).data  # a row of references by now
@@ -30,7 +33,7 @@ def test_failures_that_nobody_reads_count_as_calls(run, serving):
                     for first in range(5, 40_005, 2000):
                         ids = range(first, first + 2000, 2)
                         await peer.send(*(peer.raw(Kind.HEADERS, 5, i, block) for i in ids))
-            assert connection._transport.get_write_buffer_size() - before < 500_000
+            assert accepted._transport.get_write_buffer_size() - before < 500_000
 
     run(scenario())
 
@@ -82,3 +85,69 @@ async def test_waking_again_and_again_costs_once():
     assert time.process_time() - begin_s < 0.2
     await asyncio.gather(*tasks)
     assert len(waiters) == 0
+
+
+LAST_ACTS = {"a broken rule": lambda peer: peer.raw(Kind.DATA, 0, 0), "an end": None}
+
+
+@pytest.mark.parametrize("act", LAST_ACTS.values(), ids=LAST_ACTS)
+def test_a_peer_that_ends_and_reads_nothing_costs_no_socket_for_long(
+    run, serving, monkeypatch, act
+):
+    monkeypatch.setattr(connection, "_LINGER_S", 0.1)
+
+    async def scenario():
+        async with serving() as served:
+            served.methods.big_bytes = 30_000_000
+            peer = await served.peer(WIDE, window=2**30)
+            peer.stop_reading()
+            await peer.send(peer.call(1, "/t/Big"))
+            await asyncio.sleep(0.1)
+            if act is None:
+                peer.end_sending()
+            else:
+                await peer.send(act(peer))
+            await asyncio.sleep(0.05)
+            assert len(served.front._connections) == 1  # it has a while to read
+            await asyncio.sleep(0.2)
+            assert not served.front._connections
+
+    run(scenario())
+
+
+def test_what_was_written_before_a_peer_ends_still_reaches_it(run, serving):
+    async def scenario():
+        async with serving() as served:
+            served.methods.big_bytes = 3_000_000
+            peer = await served.peer(WIDE, window=2**30)
+            await peer.send(peer.call(1, "/t/Big"))
+            await peer.until(lambda frame: frame.stream_id == 1)
+            peer.end_sending()
+            assert await peer.status(1) == OK
+            assert len(peer.bodies[1]) == 3_000_005
+
+    run(scenario())
+
+
+def test_ends_that_were_held_back_leave_once_the_peer_reads(run, serving):
+    async def scenario():
+        async with serving() as served:
+            served.methods.big_bytes = 10_000_000
+            peer = await served.peer(WIDE, window=2**30)
+            transport = peer._writer.transport
+            transport.pause_reading()
+            await peer.send(peer.call(1, "/t/Big"))
+            await asyncio.sleep(0.1)
+            for stream_id in (3, 5, 7):
+                await peer.send(peer.open(stream_id, end=True))  # without its message
+            await peer.send(peer.call(9), peer.open(11, "/t/Stream"))
+            await asyncio.sleep(0.05)
+            assert served.front._count.held >= 4
+            await peer.send(RstStreamFrame(5, error_code=8), peer.data(11, peer.packed(b"x")))
+            transport.resume_reading()
+            told = [await peer.status(stream_id) for stream_id in (1, 3, 7, 9, 11)]
+            assert told == [OK, INTERNAL, INTERNAL, OK, OK]
+            assert 5 not in peer.headers
+            await served.rests()
+
+    run(scenario())
