@@ -109,7 +109,7 @@ class Connection(asyncio.BufferedProtocol):
     def write(self, buffers: list[Buffer]) -> None:
         """Send, unless the connection has ended."""
         if not self._finished and not self._transport.is_closing():
-            if sum(map(len, buffers)) <= _JOINED_BYTES:  # copying them costs less than a row of them
+            if sum(map(len, buffers)) <= _JOINED_BYTES:  # a copy costs less than a row
                 self._transport.write(b"".join(buffers))
             else:
                 self._transport.writelines(buffers)

@@ -125,6 +125,7 @@ class Session:
         for stream in tuple(self._streams.values()):
             if stream.exchange is not None:
                 stream.exchange.server_ends()
+        self.sender.hold(on=False)  # there is no later
         self.sender.flush()
 
     def lose(self) -> None:

@@ -151,3 +151,11 @@ def test_ends_that_were_held_back_leave_once_the_peer_reads(run, serving):
             await served.rests()
 
     run(scenario())
+
+
+async def test_what_a_stopping_server_says_is_not_held_back(pair):
+    pair.request(end=False)
+    pair.exchange()
+    pair.session.flow(congested=True)
+    pair.session.end()
+    assert b"grpc-status" in pair.sent

@@ -32,6 +32,9 @@ class Tape(asyncio.Transport):
         super().__init__()
         self.written = b""
 
+    def write(self, data):
+        self.written += data
+
     def writelines(self, buffers):
         self.written += b"".join(buffers)
 
