@@ -252,8 +252,8 @@ async def _serving(**options):
     finally:
         for peer in served.peers:
             peer.cut()
-        await front.close(0.01)
-        await asyncio.sleep(0.02)
+        await front.close(0)
+        await asyncio.sleep(0.002)
 
 
 @pytest.fixture

@@ -22,15 +22,15 @@ def test_failures_that_nobody_reads_count_as_calls(run, serving):
             peer = await served.peer(WIDE, window=2**30)
             peer.stop_reading()
             await peer.send(peer.call(1, "/t/Big"))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.08)
             (accepted,) = served.front._connections
             before = accepted._transport.get_write_buffer_size()
             assert before > 1_000_000
             await peer.send(peer.open(3, end=True))
             block = peer.open(5, end=True).data  # a row of references by now
             with contextlib.suppress(TimeoutError, ConnectionError):
-                async with asyncio.timeout(0.5):
-                    for first in range(5, 40_005, 2000):
+                async with asyncio.timeout(0.2):
+                    for first in range(5, 20_005, 2000):
                         ids = range(first, first + 2000, 2)
                         await peer.send(*(peer.raw(Kind.HEADERS, 5, i, block) for i in ids))
             assert accepted._transport.get_write_buffer_size() - before < 500_000
@@ -94,7 +94,7 @@ LAST_ACTS = {"a broken rule": lambda peer: peer.raw(Kind.DATA, 0, 0), "an end": 
 def test_a_peer_that_ends_and_reads_nothing_costs_no_socket_for_long(
     run, serving, monkeypatch, act
 ):
-    monkeypatch.setattr(connection, "_LINGER_S", 0.1)
+    monkeypatch.setattr(connection, "_LINGER_S", 0.06)
 
     async def scenario():
         async with serving() as served:
@@ -102,14 +102,14 @@ def test_a_peer_that_ends_and_reads_nothing_costs_no_socket_for_long(
             peer = await served.peer(WIDE, window=2**30)
             peer.stop_reading()
             await peer.send(peer.call(1, "/t/Big"))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.08)
             if act is None:
                 peer.end_sending()
             else:
                 await peer.send(act(peer))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
             assert len(served.front._connections) == 1  # it has a while to read
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.08)
             assert not served.front._connections
 
     run(scenario())
@@ -137,11 +137,11 @@ def test_ends_that_were_held_back_leave_once_the_peer_reads(run, serving):
             transport = peer._writer.transport
             transport.pause_reading()
             await peer.send(peer.call(1, "/t/Big"))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.08)
             for stream_id in (3, 5, 7):
                 await peer.send(peer.open(stream_id, end=True))  # without its message
             await peer.send(peer.call(9), peer.open(11, "/t/Stream"))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
             assert served.front._count.held >= 4
             await peer.send(RstStreamFrame(5, error_code=8), peer.data(11, peer.packed(b"x")))
             transport.resume_reading()

@@ -86,7 +86,7 @@ class Storm:
                 await asyncio.sleep(PACE_S)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(1))
 def test_everything_leaves_in_the_end(run, serving, seed):
     async def scenario():
         async with serving() as served:
