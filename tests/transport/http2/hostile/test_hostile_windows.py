@@ -160,19 +160,25 @@ def test_a_peer_that_asks_and_asks_and_reads_nothing_is_held_back(run, serving):
 
     async def scenario():
         async with serving() as served:
-            peer = await served.peer()
+            served.methods.big_bytes = 30_000_000
+            peer = await served.peer({SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1}, window=2**30)
             peer.stop_reading()
+            await peer.send(peer.call(1, "/t/Big"))  # the sockets take no more after this
+            await asyncio.sleep(0.08)
+            (connection,) = served.front._connections
+            before = connection._transport.get_write_buffer_size()
+            assert before > 1_000_000
             path = "/none/" + "x" * 300
-            await peer.send(peer.open(1, path, end=True))
-            block = peer.open(3, path, end=True).data  # a row of references by now
+            await peer.send(peer.open(3, path, end=True))
+            block = peer.open(5, path, end=True).data  # a row of references by now
             with contextlib.suppress(TimeoutError, ConnectionError):
-                async with asyncio.timeout(0.2):
-                    for first in range(3, 12_003, 2000):
+                async with asyncio.timeout(1):
+                    for first in range(5, 10_005, 2000):
                         ids = range(first, first + 2000, 2)
                         await peer.send(
                             *(peer.raw(Kind.HEADERS, 5, stream_id, block) for stream_id in ids)
                         )
-            waiting = [c._transport.get_write_buffer_size() for c in served.front._connections]
-            assert sum(waiting) < 1_000_000
+            assert connection._transport.get_write_buffer_size() - before < 600_000
+            assert len(connection._session.sender._closing) < 2000
 
     run(scenario())
