@@ -148,3 +148,22 @@ def test_stopping_ends_the_children_at_once(tmp_path: Path) -> None:
     started_s = time.monotonic()
     assert run(STOPPED, NUMBA_CACHE_DIR=str(tmp_path)) == ["ShuttingDown", "masks"]
     assert time.monotonic() - started_s < 15  # the kernels take half a minute
+
+
+LOAD_AT_ONCE = """
+from concurrent.futures import ThreadPoolExecutor
+from segserve.execution.kernels import Kernels
+from segserve.ops.warm import KernelGroup
+
+kernels = Kernels(2)
+with ThreadPoolExecutor(len(KernelGroup)) as threads:
+    list(threads.map(lambda group: kernels.ready((group,)), KernelGroup))
+kernels.stop()
+"""
+
+
+def test_many_models_may_ask_at_once():
+    """numba's registries cannot be read by two threads: that failed a load now and then."""
+    command = [sys.executable, "-c", LOAD_AT_ONCE]
+    told = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr

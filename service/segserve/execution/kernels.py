@@ -31,6 +31,8 @@ from segserve.ops.warm import (
 )
 
 log = logging.getLogger(__name__)
+_NUMBA = threading.Lock()
+"""Held by whoever loads kernels or asks for cached ones: numba's registries fail two threads."""
 _COMPILER = "libllvmlite.so"
 """LLVM, as numba loads it: loading kernels runs through 50 MB of it, running them through none."""
 
@@ -72,7 +74,7 @@ class Kernels:
         start_s = time.perf_counter()
         wanted = self._unready(groups)
         compiled = self._compilers.compile(wanted)
-        with self._lock:
+        with self._lock, _NUMBA:
             if self._compilers.are_stopped():
                 raise ShuttingDown("the server is stopping: its kernels were not compiled")
             wanted = self._unready(wanted)
@@ -139,7 +141,8 @@ class Compilers:
     def _submit(self, groups: tuple[KernelGroup, ...]) -> list[Future[int]]:
         if not groups or self._stopped.is_set() or kernel_cache().kind is CacheKind.NONE:
             return []
-        missing = missing_groups(groups)
+        with _NUMBA:
+            missing = missing_groups(groups)
         self._unfinished += len(missing)
         for group in missing:
             first = [self._asked[need] for need in NEEDS.get(group, ()) if need in self._asked]
