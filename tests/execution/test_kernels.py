@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -150,20 +151,15 @@ def test_stopping_ends_the_children_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - started_s < 15  # the kernels take half a minute
 
 
-LOAD_AT_ONCE = """
-from concurrent.futures import ThreadPoolExecutor
-from segserve.execution.kernels import Kernels
-from segserve.ops.warm import KernelGroup
-
-kernels = Kernels(2)
-with ThreadPoolExecutor(len(KernelGroup)) as threads:
-    list(threads.map(lambda group: kernels.ready((group,)), KernelGroup))
-kernels.stop()
-"""
-
-
-def test_many_models_may_ask_at_once():
-    """numba's registries cannot be read by two threads: that failed a load now and then."""
-    command = [sys.executable, "-c", LOAD_AT_ONCE]
-    told = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
+@pytest.mark.parametrize("step", ["ready", "compile"])
+def test_numba_is_asked_by_one_thread_at_a_time(step):
+    """Its registries fail two threads: now and then a model's load failed for it."""
+    groups = (KernelGroup.RUNS,)
+    asking = Kernels(1).ready if step == "ready" else kernels.Compilers(1).compile
+    with kernels._NUMBA:
+        thread = threading.Thread(target=asking, args=(groups,), daemon=True)
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+    thread.join(60)
+    assert not thread.is_alive()
