@@ -183,7 +183,7 @@ def open_checkpoint(path: Path) -> Iterator[OpenCheckpoint]:
             try:
                 with zipfile.ZipFile(file) as archive:
                     yield _ZipCheckpoint(archive)
-            # zipfile says NotImplementedError of a compression that it does not know
+            # the latter is how zipfile refuses a compression that it does not know
             except (zipfile.BadZipFile, NotImplementedError) as error:
                 raise InvalidInput(f"the ZIP cannot be read: {error}") from error
             return

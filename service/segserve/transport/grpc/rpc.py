@@ -6,9 +6,10 @@ import asyncio
 import logging
 import re
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from segserve.transport.grpc import status_codes
 from segserve.transport.grpc.message_reader import Intake, Message, MessageReader, inflate
@@ -18,6 +19,7 @@ from segserve.transport.http2.stream import Stream
 from segserve.transport.tensor_bytes import Buffer
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _PREFIX = struct.Struct(">BI")
@@ -140,12 +142,7 @@ class Rpc:
 
     def received(self, piece: memoryview) -> None:
         """Take a piece of the request's body."""
-        try:
-            self._reader.feed(piece)
-        except RpcFailed as failure:
-            self._stop(failure)
-        else:
-            self._arrived()
+        self._take(self._reader.feed, piece)
 
     def room(self) -> memoryview | None:
         """Give where the rest of a long message belongs."""
@@ -153,12 +150,7 @@ class Rpc:
 
     def filled(self, count: int) -> None:
         """Bytes were read into `room`."""
-        try:
-            self._reader.filled(count)
-        except RpcFailed as failure:
-            self._stop(failure)
-        else:
-            self._arrived()
+        self._take(self._reader.filled, count)
 
     def request_ends(self) -> None:
         """Start a unary method; a request without its one message fails."""
@@ -285,6 +277,14 @@ class Rpc:
         if at_rest and self._stream.out.ended and not self._released:
             self._released = True
             self._count.leave()
+
+    def _take(self, read: Callable[[T], None], what: T) -> None:
+        try:
+            read(what)
+        except RpcFailed as failure:
+            self._stop(failure)
+        else:
+            self._arrived()
 
     def _arrived(self) -> None:
         """Tell the method that bytes have come; a unary one has a single message."""
