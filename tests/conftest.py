@@ -98,6 +98,12 @@ class ServerProcess:
             self._reader.join()
             self.process.stderr.close()
 
+    def tell(self):
+        """Print what went wrong in its log; pytest shows it of a test that fails."""
+        for event in self.events:
+            if event.get("level") not in ("INFO", "DEBUG"):
+                print(json.dumps(event), file=sys.stderr)
+
 
 def _servers():
     started = []
@@ -109,6 +115,7 @@ def _servers():
     yield start
     for server in started:
         server.stop()
+        server.tell()
 
 
 @pytest.fixture

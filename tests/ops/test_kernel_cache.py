@@ -4,12 +4,13 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import segserve
-from segserve.ops.kernel_cache import CacheKind, choose
+from segserve.ops.kernel_cache import CacheKind, choose, compiled_now
 
 KERNEL = """import sys
 from numba import types
@@ -151,3 +152,25 @@ def test_kernels_beside_their_sources_are_found_from_elsewhere(tmp_path: Path) -
     )
     assert json.loads(done.stdout)[0] == "home"
     assert json.loads(done.stdout)[2:] == [True, 0, 42]
+
+
+def test_kernels_are_counted_while_another_thread_imports() -> None:
+    ended = threading.Event()
+    names = [f"{__name__}.imported{i}" for i in range(500)]
+
+    def keep_importing() -> None:
+        while not ended.is_set():
+            sys.modules.update((name, sys) for name in names)
+            for name in names:
+                del sys.modules[name]
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    other = threading.Thread(target=keep_importing)
+    other.start()
+    try:
+        assert {compiled_now() for _ in range(300)} == {compiled_now()}
+    finally:
+        ended.set()
+        other.join()
+        sys.setswitchinterval(interval_s)

@@ -170,6 +170,8 @@ def compiled_now() -> int:
     from numba.core.dispatcher import Dispatcher  # noqa: PLC0415  heavy: opens late
 
     prefix = __name__.rpartition(".")[0] + "."
-    modules = [module for name, module in sys.modules.items() if name.startswith(prefix)]
-    kernels = {id(k): k for m in modules for k in vars(m).values() if isinstance(k, Dispatcher)}
+    # Copies, made in one step: other threads import (a model's torch, another model's kernels).
+    modules = [m for name, m in sys.modules.copy().items() if name.startswith(prefix)]
+    found = [k for m in modules for k in vars(m).copy().values() if isinstance(k, Dispatcher)]
+    kernels = {id(k): k for k in found}
     return sum(sum(k.stats.cache_misses.values()) for k in kernels.values())
