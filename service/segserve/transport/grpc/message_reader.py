@@ -16,7 +16,7 @@ import numpy as np
 from segserve.transport.grpc.methods import RpcFailed
 from segserve.transport.tensor_bytes import Buffer
 
-_PREFIX = struct.Struct(">BI")
+PREFIX = struct.Struct(">BI")
 _MAX_ENCODING = 40
 _WBITS = {b"gzip": 31, b"deflate": 15}
 MESSAGE_OVERHEAD_BYTES = 256
@@ -163,17 +163,17 @@ class MessageReader:
         """Read a message's prefix, and the message if it is whole; gives where to go on."""
         flag: int
         size_bytes: int
-        if self._prefix or end - at < _PREFIX.size:
-            missing = _PREFIX.size - len(self._prefix)
+        if self._prefix or end - at < PREFIX.size:
+            missing = PREFIX.size - len(self._prefix)
             self._prefix += bytes(piece[at : at + missing])
             at = min(end, at + missing)
-            if len(self._prefix) < _PREFIX.size:
+            if len(self._prefix) < PREFIX.size:
                 return at
-            flag, size_bytes = _PREFIX.unpack(self._prefix)
+            flag, size_bytes = PREFIX.unpack(self._prefix)
             self._prefix = b""
         else:
-            flag, size_bytes = _PREFIX.unpack_from(piece, at)
-            at += _PREFIX.size
+            flag, size_bytes = PREFIX.unpack_from(piece, at)
+            at += PREFIX.size
         check_length(size_bytes, self._intake.message_bytes)
         if size_bytes <= end - at:
             self._intake.take(size_bytes + MESSAGE_OVERHEAD_BYTES)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
 from segserve.transport.grpc import status_codes
-from segserve.transport.grpc.message_reader import Intake, Message, MessageReader, inflate
+from segserve.transport.grpc.message_reader import PREFIX, Intake, Message, MessageReader, inflate
 from segserve.transport.grpc.methods import Method, RpcFailed, Streaming, Unary
 from segserve.transport.http2.headers import Headers
 from segserve.transport.http2.stream import Stream
@@ -22,7 +21,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-_PREFIX = struct.Struct(">BI")
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ class Rpc:
         if not self._answering:
             self._answering = True
             self._stream.head(status_codes.HEAD)
-        self._stream.body(_PREFIX.pack(0, len(message)), message)
+        self._stream.body(PREFIX.pack(0, len(message)), message)
         await self._stream.drained()
 
     async def _iterated(self) -> AsyncIterator[Buffer]:
@@ -241,7 +239,7 @@ class Rpc:
     def _answer(self, message: bytes) -> None:
         if not self._over:
             self._settle()
-            prefix = _PREFIX.pack(0, len(message))
+            prefix = PREFIX.pack(0, len(message))
             self._stream.finish(status_codes.HEAD, status_codes.OK, prefix, message)
 
     def _fail(self, failure: RpcFailed) -> None:

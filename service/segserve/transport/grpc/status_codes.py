@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from segserve.transport.grpc.message_reader import ENCODINGS
 from segserve.transport.http2.headers import written
 
 CODES = {
@@ -35,7 +36,7 @@ HEAD = written(
     (
         (b":status", b"200"),
         (b"content-type", b"application/grpc"),
-        (b"grpc-accept-encoding", b"identity,deflate,gzip"),
+        (b"grpc-accept-encoding", ENCODINGS),
     )
 )
 """The headers that open every answer."""

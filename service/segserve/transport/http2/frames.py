@@ -15,7 +15,6 @@ _HEAD = struct.Struct(">IBI")
 _SETTING = struct.Struct(">HI")
 _NUMBER = struct.Struct(">I")
 _GOAWAY = struct.Struct(">II")
-_STREAM = 2**31 - 1
 
 
 class Kind:
@@ -94,7 +93,7 @@ def head(kind: int, flags: int, stream_id: int, size_bytes: int) -> bytes:
 def read_head(data: memoryview, at: int) -> tuple[int, int, int, int]:
     """Read payload size in bytes, kind, flags and stream of the frame that starts at `at`."""
     word, flags, stream_id = _HEAD.unpack_from(data, at)
-    return word >> 8, word & 0xFF, flags, stream_id & _STREAM
+    return word >> 8, word & 0xFF, flags, stream_id & MAX_STREAM
 
 
 def settings(values: dict[Setting, int]) -> bytes:
