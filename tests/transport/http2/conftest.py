@@ -57,8 +57,7 @@ class Pair:
     """A session and its client; bytes go between them when `exchange` says so."""
 
     def __init__(self, **settings):
-        self.accepted, self.is_shaken, self.is_finished, self.cut = [], False, False, ""
-        self.refuse = None
+        self.accepted, self.is_shaken, self.is_finished = [], False, False
         self.sent, self._planned = bytearray(), False
         self.session = Session(self._accept, self)
         self.reader = FrameReader(self.session)

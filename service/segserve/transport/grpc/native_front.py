@@ -75,7 +75,7 @@ class NativeFront:
         for connection in tuple(self._connections):
             connection.abort()
 
-    def _accept(self, stream: Stream, headers: Headers) -> Exchange:
+    def _accept(self, stream: Stream, headers: Headers) -> Exchange | None:
         try:
             head = read_head(headers)
             method = self._method(head.path)
@@ -83,7 +83,7 @@ class NativeFront:
         except RpcFailed as failure:
             trailers = status_codes.trailers(failure.status, failure.text, failure.trailers)
             stream.end(status_codes.HEAD + trailers, request_ended=False)
-            return _Refused()
+            return None
         return Rpc(stream, head, method, self._intake, self._count)
 
     def _method(self, path: bytes) -> Method:
@@ -92,31 +92,6 @@ class NativeFront:
             text = f"Method not found! This server has no {path[:_MAX_PATH].decode('latin-1')}"
             raise RpcFailed("UNIMPLEMENTED", text)
         return method
-
-
-class _Refused:
-    """The owner of a stream that was answered when it opened."""
-
-    hungry = False
-
-    def received(self, piece: memoryview) -> None:
-        """Do nothing."""
-
-    def room(self) -> memoryview | None:
-        """Give nothing."""
-        return None
-
-    def filled(self, count: int) -> None:
-        """Do nothing."""
-
-    def request_ends(self) -> None:
-        """Do nothing."""
-
-    def lost(self) -> None:
-        """Do nothing."""
-
-    def server_ends(self) -> None:
-        """Do nothing."""
 
 
 def _lifetime(options: GrpcOptions) -> LifetimeLimits:

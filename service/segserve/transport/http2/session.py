@@ -123,8 +123,7 @@ class Session:
     def end(self) -> None:
         """Answer every open stream with a failure."""
         for stream in tuple(self._streams.values()):
-            if stream.exchange is not None:
-                stream.exchange.server_ends()
+            stream.exchange.server_ends()
         self.sender.hold(on=False)  # there is no later
         self.sender.flush()
 
@@ -185,13 +184,13 @@ class Session:
     def data(self, stream_id: int, piece: memoryview) -> None:
         """Hand a piece of DATA on."""
         stream = self._streams.get(stream_id)
-        if stream is not None and stream.exchange is not None:
+        if stream is not None:
             stream.exchange.received(piece)
 
     def data_ends(self, stream_id: int, *, last: bool) -> None:
         """Tell the stream's owner that its request is whole, or the peer that more may come."""
         stream = self._streams.get(stream_id)
-        if stream is None or stream.exchange is None:
+        if stream is None:
             return
         if last:
             stream.exchange.request_ends()
@@ -201,12 +200,12 @@ class Session:
     def room(self, stream_id: int) -> memoryview | None:
         """Give where a long message's bytes belong."""
         stream = self._streams.get(stream_id)
-        return stream.exchange.room() if stream is not None and stream.exchange else None
+        return None if stream is None else stream.exchange.room()
 
     def filled(self, stream_id: int, count: int) -> None:
         """Bytes were read into `room`."""
         stream = self._streams.get(stream_id)
-        if stream is not None and stream.exchange is not None:
+        if stream is not None:
             stream.exchange.filled(count)
 
     def headers(self, stream_id: int, block: bytes, *, last: bool) -> None:
@@ -214,7 +213,7 @@ class Session:
         headers = self._headers.read(block)
         stream = self._streams.get(stream_id)
         if stream is not None:
-            if not last or stream.exchange is None:
+            if not last:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "headers in the midst of a body")
             stream.exchange.request_ends()
             return
@@ -226,12 +225,14 @@ class Session:
             return  # it has ended here, or came after the last that we take
         self._last_id = stream_id
         stream = Stream(stream_id, self)
+        exchange = self._accept(stream, headers)
+        if exchange is None:
+            self._count_reply()
+            return
+        stream.exchange = exchange
         self._streams[stream_id] = stream
-        stream.exchange = self._accept(stream, headers)
-        if stream_id not in self._streams:
-            self._count_reply()  # it was refused at once
-        elif last:
-            stream.exchange.request_ends()
+        if last:
+            exchange.request_ends()
 
     def control(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """Obey a frame that is neither DATA nor HEADERS."""
@@ -295,5 +296,4 @@ class Session:
     def _lose(self, stream: Stream) -> None:
         self.sender.drop(stream.id)
         self.forget(stream)
-        if stream.exchange is not None:
-            stream.exchange.lost()
+        stream.exchange.lost()

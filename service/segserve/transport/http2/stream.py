@@ -65,10 +65,10 @@ class Stream:
     """The stream as its owner sees it; after `end` or `reset` nothing more is sent."""
 
     __slots__ = ("_link", "_owed_bytes", "_sender", "exchange", "id", "left_bytes", "out")
+    exchange: Exchange  # set once the stream is accepted
 
     def __init__(self, stream_id: int, link: Link) -> None:
         self.id = stream_id
-        self.exchange: Exchange | None = None
         self.left_bytes = WINDOW_BYTES  # what the peer may still send
         self._link = link
         self._owed_bytes = 0
@@ -117,7 +117,7 @@ class Stream:
 
     def grant(self) -> None:
         """Give the peer room again, once half of it is used and the owner wants more."""
-        if self._owed_bytes >= WINDOW_BYTES // 2 and self.exchange and self.exchange.hungry:
+        if self._owed_bytes >= WINDOW_BYTES // 2 and self.exchange.hungry:
             self._sender.control(window_update(self.id, self._owed_bytes))
             self._link.flush_soon()
             self.left_bytes += self._owed_bytes
@@ -130,5 +130,5 @@ class Stream:
             await self._link.moved()
 
 
-Accept = Callable[[Stream, Headers], Exchange]
-"""Takes a new stream and its request's headers."""
+Accept = Callable[[Stream, Headers], Exchange | None]
+"""Takes a new stream and its request's headers; gives None when it has answered at once."""
