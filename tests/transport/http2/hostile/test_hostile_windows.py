@@ -90,6 +90,22 @@ def test_the_more_answers_wait_for_a_window_the_less_each_window_costs_them():
     assert time.process_time() - begin_s < 0.5
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_settings_cost_the_same_however_many_streams_are_open(answered):
+    sender = Sender(lambda _buffers: None)
+    sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: 0})
+    count = 4000
+    for number in range(count):
+        stream = sender.open(1 + 2 * number)
+        if answered:
+            sender.body(stream, b"answer")
+    begin_s = time.process_time()
+    for number in range(count):
+        sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: number % 2})
+    sender.flush()
+    assert time.process_time() - begin_s < 0.2
+
+
 def test_a_peer_that_never_reads_a_long_answer_hinders_nobody(run, serving):
     async def scenario():
         async with serving() as served:
