@@ -1,9 +1,8 @@
 """What both fronts have in common; what they do is tested through the server, with each."""
 
-from segserve.transport.grpc.front import cannot_listen
+from segserve.transport.grpc.front import GrpcOptions
+from segserve.transport.listening import Listen
 
 
-def test_a_port_that_cannot_be_had():
-    text = str(cannot_listen("::1", 8001, "taken"))
-    assert "[::1]:8001: taken" in text
-    assert "--grpc-port" in text
+def test_where_the_server_listens():
+    assert GrpcOptions(port=8001).listen == Listen("127.0.0.1", 8001, "gRPC", "--grpc-port")

@@ -7,7 +7,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from segserve.core.errors import LoadFailed
-from segserve.transport.http.listener import Listen, Listener
+from segserve.transport.http.listener import Listener
+from segserve.transport.listening import Listen
 
 APP = PlainTextResponse("hello")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from segserve.core.errors import LoadFailed
 from segserve.transport.grpc.methods import Service
+from segserve.transport.listening import Listen
 from segserve.transport.status import OverloadStatus
 
 FrontName = Literal["native", "grpcio"]
@@ -52,6 +52,11 @@ class GrpcOptions:
     max_connection_age_grace_ms: int = 0
     overload_status: OverloadStatus = "unavailable"
 
+    @property
+    def listen(self) -> Listen:
+        """Where the server listens."""
+        return Listen(self.address, self.port, "gRPC", "--grpc-port")
+
 
 class Front(Protocol):
     """A listening port."""
@@ -64,12 +69,3 @@ class Front(Protocol):
 
     async def close(self, grace_s: float) -> None:
         """End: what takes longer than `grace_s` seconds is cancelled."""
-
-
-def cannot_listen(address: str, port: int, error: Exception | str) -> LoadFailed:
-    """Say which port could not be had, and what to do."""
-    host = f"[{address}]" if ":" in address else address
-    return LoadFailed(
-        f"cannot listen for gRPC on {host}:{port}: {error}; is another server running there? "
-        f"Choose another port with --grpc-port"
-    )

@@ -7,8 +7,9 @@ from typing import Any
 
 import grpc
 
-from segserve.transport.grpc.front import GrpcOptions, Services, cannot_listen
+from segserve.transport.grpc.front import GrpcOptions, Services
 from segserve.transport.grpc.methods import Method, RpcFailed, Unary
+from segserve.transport.listening import cannot_listen
 
 _NO_LIMIT = -1
 _NEVER_MS = 2**31 - 1
@@ -34,14 +35,13 @@ class GrpcioFront:
 
     async def start(self) -> int:
         """Listen; gives the port. Raises LoadFailed when it cannot be had."""
-        address, port = self._options.address, self._options.port
-        host = f"[{address}]" if ":" in address else address
+        listen = self._options.listen
         try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
+            bound = self._server.add_insecure_port(f"{listen.host}:{listen.port}")
         except RuntimeError as error:
-            raise cannot_listen(address, port, error) from error
+            raise cannot_listen(listen, error) from error
         if bound == 0:
-            raise cannot_listen(address, port, "no such address")
+            raise cannot_listen(listen, "no such address")
         await self._server.start()
         return bound
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
 from segserve.transport.grpc import status_codes
-from segserve.transport.grpc.front import GrpcOptions, Services, cannot_listen
+from segserve.transport.grpc.front import GrpcOptions, Services
 from segserve.transport.grpc.message_reader import Intake
 from segserve.transport.grpc.methods import Method, RpcFailed
 from segserve.transport.grpc.rpc import Rpc, RpcCount, read_head
@@ -15,8 +14,8 @@ from segserve.transport.http2.connection import Connection
 from segserve.transport.http2.headers import Headers
 from segserve.transport.http2.lifetime import LifetimeLimits
 from segserve.transport.http2.stream import Exchange, Stream
+from segserve.transport.listening import BACKLOG, bind
 
-_BACKLOG = 2048
 _LOOK_S = 0.01
 _FAREWELL_S = 0.5
 _MAX_PATH = 200
@@ -40,11 +39,11 @@ class NativeFront:
 
     async def start(self) -> int:
         """Listen; gives the port. Raises LoadFailed when it cannot be had."""
-        bound = _bind(self._options)
+        bound = bind(self._options.listen, reuse_port=self._options.reuse_port)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Connection(self._accept, self._limits, self._connections),
             sock=bound,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
         )
         return int(bound.getsockname()[1])
 
@@ -104,16 +103,3 @@ def _lifetime(options: GrpcOptions) -> LifetimeLimits:
         max_age_s=seconds(options.max_connection_age_ms),
         max_age_grace_s=seconds(options.max_connection_age_grace_ms),
     )
-
-
-def _bind(options: GrpcOptions) -> socket.socket:
-    family = socket.AF_INET6 if ":" in options.address else socket.AF_INET
-    try:
-        return socket.create_server(
-            (options.address, options.port),
-            family=family,
-            backlog=_BACKLOG,
-            reuse_port=options.reuse_port,
-        )
-    except OSError as error:
-        raise cannot_listen(options.address, options.port, error) from error

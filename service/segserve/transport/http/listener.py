@@ -6,36 +6,15 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
-from segserve.core.errors import LoadFailed
+from segserve.transport.listening import BACKLOG, Listen, bind
 
 _KEEP_ALIVE_S = 75
-_BACKLOG = 2048
 _LAST_WAIT_S = 2.0
-
-
-@dataclass(frozen=True)
-class Listen:
-    """Where to listen, and what for.
-
-    Parameters
-    ----------
-    address : str
-    port : int
-        0 for any free one.
-    what, flag : str
-        For messages: the protocol, and the flag that chooses the port.
-    """
-
-    address: str
-    port: int
-    what: str
-    flag: str
 
 
 class _Server(uvicorn.Server):
@@ -73,7 +52,7 @@ class Listener:
         LoadFailed
             When the port cannot be had.
         """
-        bound = _bind(self._listen)
+        bound = bind(self._listen)
         port = int(bound.getsockname()[1])
         config = uvicorn.Config(
             self._app,
@@ -85,7 +64,7 @@ class Listener:
             access_log=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[bound]))
@@ -105,14 +84,3 @@ class Listener:
                 await self._serving
         except TimeoutError:
             self._server.force_exit = True
-
-
-def _bind(listen: Listen) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listen.address else socket.AF_INET
-    try:
-        return socket.create_server((listen.address, listen.port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise LoadFailed(
-            f"cannot listen for {listen.what} on {listen.address}:{listen.port}: {error}; is "
-            f"another server running there? Choose another port with {listen.flag}"
-        ) from error

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from segserve.transport.http.answers import routing_error
-from segserve.transport.http.listener import Listen, Listener
+from segserve.transport.http.listener import Listener
+from segserve.transport.listening import Listen
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text exposition format
 

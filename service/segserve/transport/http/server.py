@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segserve.transport.http.app import build_app
-from segserve.transport.http.listener import Listen, Listener
+from segserve.transport.http.listener import Listener
+from segserve.transport.listening import Listen
 from segserve.transport.status import OverloadStatus
 
 if TYPE_CHECKING:
