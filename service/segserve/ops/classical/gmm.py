@@ -29,7 +29,6 @@ from segserve.ops.classical.segmentation import (
 
 _MAX_DIMS = 8
 _STARTS = 2
-_GROUP = 32  # points that the kernel takes at a time
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,8 @@ class _Points:
     def of(cls, points: Floats, centre: Floats) -> _Points:
         """Lay points out in whole groups, less a centre."""
         dims, count = points.shape
-        planes = np.zeros((dims, -(-count // _GROUP) * _GROUP), np.float32)
+        group = _kernel().POINTS
+        planes = np.zeros((dims, -(-count // group) * group), np.float32)
         np.subtract(points, centre, out=planes[:, :count])
         return cls(planes, count)
 
@@ -198,33 +198,26 @@ class _State:
         model : float32
             After it.
         """
-        moments = np.zeros((len(self.shares), _kernel().moments_of(len(data.planes))))
-        labels = np.empty(data.planes.shape[1], np.int32)
-        bits = self._step(data, model, labels, moments, only_labels=False)
+        bits, _, moments = self._step(data, model, only_labels=False)
         return bits * math.log(2) / data.count, self._refit(moments, floor)
 
     def labels(self, data: _Points, model: Floats) -> npt.NDArray[np.int32]:
         """Give the likeliest Gaussian of each point, by a model of as many."""
-        moments = np.zeros((len(self.shares), _kernel().moments_of(len(data.planes))))
-        labels = np.empty(data.planes.shape[1], np.int32)
-        self._step(data, model, labels, moments, only_labels=True)
+        _, labels, _ = self._step(data, model, only_labels=True)
         return labels[: data.count]
 
     def _step(
-        self,
-        data: _Points,
-        model: Floats,
-        labels: npt.NDArray[np.int32],
-        moments: npt.NDArray[np.float64],
-        *,
-        only_labels: bool,
-    ) -> float:
-        dims = np.zeros(len(data.planes), np.int64)
+        self, data: _Points, model: Floats, *, only_labels: bool
+    ) -> tuple[float, npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+        """Give the log2 likelihood, labels (or nothing in their place), moments (or zeros)."""
+        clusters, dims = self.means.shape
+        labels = np.empty(data.planes.shape[1], np.int32)
+        moments = np.zeros((clusters, _kernel().moments_of(dims)))
         bits: float = _kernel().step(
-            data.planes.reshape(-1), data.count, model, len(self.shares), dims, labels,
+            data.planes.reshape(-1), data.count, model, clusters, np.zeros(dims, np.int64), labels,
             moments.reshape(-1), only_labels,
         )  # fmt: skip
-        return bits
+        return bits, labels, moments
 
     def _refit(self, moments: npt.NDArray[np.float64], floor: float) -> Floats:
         count, dims = self.means.shape

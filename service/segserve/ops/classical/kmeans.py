@@ -135,13 +135,11 @@ def cluster_sample(
     sample = features
     if points > _SAMPLE:
         sample = np.ascontiguousarray(features[:, random.choice(points, _SAMPLE, replace=False)])
-    best: Clusters | None = None
-    for _ in range(max(options.starts, 1)):
-        centres = _spread_out(sample, options.clusters, random)
-        found = lloyd(sample, centres, _SAMPLE_ROUNDS, stop)
-        if best is None or found.inertia[-1] < best.inertia[-1]:
-            best = found
-    return sample, best or found
+    found = [
+        lloyd(sample, _spread_out(sample, options.clusters, random), _SAMPLE_ROUNDS, stop)
+        for _ in range(options.starts)
+    ]
+    return sample, min(found, key=lambda one: one.inertia[-1])
 
 
 def _spread_out(points: Floats, count: int, random: np.random.Generator) -> Floats:

@@ -1,7 +1,8 @@
 """Seven or ten weighted sums over points at once, kept in registers.
 
 What the moments of a mixture of Gaussians are added up in: three colours have ten moments of order
-two and below, colours and place have three times seven. Arrays are flat, float32 and contiguous; indices count elements and are trusted.
+two and below, colours and place have three times seven. Arrays are flat, float32 and contiguous;
+indices count elements and are trusted.
 """
 # ruff: noqa: E501, ARG001  the next line is one directive; numba calls generators with fixed arguments
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False, check-untyped-defs=False
