@@ -215,6 +215,26 @@ class Served:
             await peer.shake(values, window)
         return peer
 
+    async def wide_peer(self):
+        """Give a peer whose windows hold nothing back."""
+        return await self.peer({SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1}, window=2**30)
+
+    async def full_peer(self, answer_bytes=30_000_000):
+        """Give a peer that reads nothing: its sockets take no more of the answer to call 1."""
+        self.methods.big_bytes = answer_bytes
+        peer = await self.wide_peer()
+        peer.stop_reading()
+        await peer.send(peer.call(1, "/t/Big"))
+        await asyncio.sleep(0.08)
+        assert self.connection._session.congested
+        return peer
+
+    @property
+    def connection(self):
+        """Give the only one."""
+        (connection,) = self.front._connections
+        return connection
+
     @property
     def held(self):
         """Give what calls hold: rpcs, bytes on their way, streams, streams that wait for room."""
@@ -243,7 +263,6 @@ def serving():
 
 @contextlib.asynccontextmanager
 async def _serving(**options):
-    """Serve `Methods`; all is given back at the end."""
     methods = Methods()
     front = NativeFront({"t": methods.table()}, GrpcOptions("native", **options))
     served = Served(front, await front.start(), methods)

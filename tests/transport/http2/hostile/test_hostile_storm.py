@@ -93,7 +93,7 @@ def test_everything_leaves_in_the_end(run, serving, seed):
             served.methods.big_bytes = ANSWER_BYTES["/t/Big"]
             storm = Storm(None, seed)
             peer = storm.peer = await served.peer({4: storm.first_window()})
-            (connection,) = served.front._connections
+            connection = served.connection
             limit_bytes = storm.chance.choice([1, 1000, 50_000])
             connection._transport.set_write_buffer_limits(high=limit_bytes)
             reading = asyncio.create_task(storm.read())

@@ -109,12 +109,8 @@ def test_settings_cost_the_same_however_many_streams_are_open(answered):
 def test_a_peer_that_never_reads_a_long_answer_hinders_nobody(run, serving):
     async def scenario():
         async with serving() as served:
-            served.methods.big_bytes = 50_000_000
-            wide = {SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1}
-            lazy, other = await served.peer(wide, window=2**30), await served.peer()
-            lazy.stop_reading()
-            await lazy.send(lazy.call(1, "/t/Big"))
-            await asyncio.sleep(0.1)
+            await served.full_peer()
+            other = await served.peer()
             for number in range(50):
                 await other.send(other.call(1 + 2 * number))
                 assert await other.status(1 + 2 * number) == OK
@@ -144,14 +140,12 @@ def test_answers_that_nobody_takes_count_as_calls(run, serving):
 def test_answers_that_nobody_reads_count_as_calls(run, serving):
     async def scenario():
         async with serving(max_concurrent_rpcs=10) as served:
-            wide = {SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1}
-            peer = await served.peer(wide, window=2**30)
+            peer = await served.wide_peer()
             peer.stop_reading()
             for stream_id in range(1, 100, 2):
                 await peer.send(peer.call(stream_id, "/t/Big"))
                 await asyncio.sleep(0.002)
-            (connection,) = served.front._connections
-            assert connection._transport.get_write_buffer_size() <= 20 * 1_000_005
+            assert served.connection._transport.get_write_buffer_size() <= 20 * 1_000_005
 
     run(scenario())
 
@@ -165,8 +159,7 @@ def test_calls_that_are_reset_while_they_wait_for_a_window_leave_nothing(run, se
                 await asyncio.sleep(0.002)
                 await peer.send(RstStreamFrame(1 + 2 * number, error_code=8))
             await served.rests()
-            (connection,) = served.front._connections
-            assert len(connection._session._waiters) < 10
+            assert len(served.connection._session._waiters) < 10
 
     run(scenario())
 
@@ -176,12 +169,8 @@ def test_a_peer_that_asks_and_asks_and_reads_nothing_is_held_back(run, serving):
 
     async def scenario():
         async with serving() as served:
-            served.methods.big_bytes = 30_000_000
-            peer = await served.peer({SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1}, window=2**30)
-            peer.stop_reading()
-            await peer.send(peer.call(1, "/t/Big"))  # the sockets take no more after this
-            await asyncio.sleep(0.08)
-            (connection,) = served.front._connections
+            peer = await served.full_peer()
+            connection = served.connection
             before = connection._transport.get_write_buffer_size()
             assert before > 1_000_000
             path = "/none/" + "x" * 300
