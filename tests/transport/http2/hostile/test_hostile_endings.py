@@ -6,7 +6,9 @@ import time
 import pytest
 from hyperframe.frame import GoAwayFrame, RstStreamFrame
 
+from segserve.generated.inference import grpc_service_pb2 as pb
 from segserve.transport.grpc.methods import Streaming
+from segserve.transport.grpc.servicer import SERVICE
 from segserve.transport.http2.frames import Kind
 
 OK = 0
@@ -147,3 +149,18 @@ def test_a_connection_that_is_lost_is_freed_at_once(run, serving):
             assert not sender._streams
 
     run(scenario())
+
+
+async def test_a_peer_that_closes_its_side_wants_no_answer(connect, grpc_server, engine):
+    """A process that dies does so too; nothing tells it from one that still reads."""
+    request = pb.ModelInferRequest(model_name="hang")
+    request.inputs.add(name="x", datatype="UINT8", shape=[1])
+    request.raw_input_contents.append(b"x")
+    peer = await connect(grpc_server.port)
+    await peer.send(peer.call(1, f"/{SERVICE}/ModelInfer", request.SerializeToString()))
+    await engine.wait_requests()
+    assert not engine.cancelled.is_set()
+    peer.end_sending()
+    async with asyncio.timeout(5):
+        await engine.cancelled.wait()
+    peer.cut()
