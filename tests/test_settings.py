@@ -33,6 +33,13 @@ def test_a_flag_wins_over_the_environment(monkeypatch):
     assert Settings(model_repository="/m", grpc_port="9001").grpc_port == 9001
 
 
+def test_variables_that_are_no_settings_are_left_alone(monkeypatch):
+    """Kubernetes sets such for a Service by the name of segserve."""
+    monkeypatch.setenv("SEGSERVE_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("SEGSERVE_PORT", "tcp://10.0.0.1:8001")
+    assert Settings(model_repository="/m").grpc_port == 8001
+
+
 @pytest.mark.parametrize(
     ("given", "text"),
     [

@@ -6,12 +6,12 @@ wins. Flags carry Triton's names where Triton has the flag.
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 INT32_MAX = 2**31 - 1
 
@@ -46,15 +46,24 @@ class OverloadStatus(Enum):
     RESOURCE_EXHAUSTED = "resource_exhausted"
 
 
-class Settings(BaseSettings):
-    """The server's settings; docs/operations.md lists them all."""
+class Settings(BaseModel):
+    """The server's settings; docs/flags.md lists them all.
 
-    model_config = SettingsConfigDict(
-        env_prefix="SEGSERVE_", frozen=True, extra="forbid", populate_by_name=True
-    )
+    Parameters
+    ----------
+    **given
+        Fields by name, as texts or values; the environment gives those that are left out.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        For an unknown field, a missing one or a bad value; `explain` makes lines of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     # --- models
-    model_repository: Annotated[tuple[Path, ...], NoDecode] = Field(
+    model_repository: tuple[Path, ...] = Field(
         description="Folder of models; may be given more than once (environment: separated by ':')"
     )
     model_name: str | None = Field(
@@ -67,7 +76,7 @@ class Settings(BaseSettings):
     repository_poll_secs: float = Field(
         15.0, gt=0, description="Seconds between two looks at the repository in mode poll"
     )
-    load_model: Annotated[tuple[str, ...], NoDecode] = Field(
+    load_model: tuple[str, ...] = Field(
         (), description="Model to load at start in mode explicit; '*' for all; may be repeated"
     )
     model_load_thread_count: int = Field(2, ge=1, description="Models loaded at the same time")
@@ -154,6 +163,12 @@ class Settings(BaseSettings):
         "", description="OTLP/HTTP collector to send spans to, e.g. http://localhost:4318"
     )
 
+    def __init__(self, **given: Any) -> None:
+        environment = os.environ  # noqa: TID251  the one module that reads settings from it
+        variables = {name: variable(name) for name in type(self).model_fields}
+        found = {name: environment[v] for name, v in variables.items() if v in environment}
+        super().__init__(**{**found, **given})
+
     @field_validator("model_repository", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:
@@ -165,6 +180,11 @@ class Settings(BaseSettings):
         return tuple(value.split(",")) if isinstance(value, str) else value
 
 
+def variable(name: str) -> str:
+    """Give the environment's name of a field."""
+    return f"SEGSERVE_{name.upper()}"
+
+
 def explain(error: ValidationError) -> str:
     """One line per bad setting: the flag, what was got and what is right."""
     lines = []
@@ -172,7 +192,7 @@ def explain(error: ValidationError) -> str:
         name = str(item["loc"][0]) if item["loc"] else "?"
         flag = "--" + name.replace("_", "-")
         if item["type"] == "missing":
-            lines.append(f"{flag} is required (or the environment's SEGSERVE_{name.upper()})")
+            lines.append(f"{flag} is required (or the environment's {variable(name)})")
         else:
             lines.append(f"{flag}: got {item['input']!r}: {item['msg']}")
     return "; ".join(lines)

@@ -26,6 +26,12 @@ def test_heavy_modules_stay_out(module: str) -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+def test_segmenters_without_weights_open_with_their_models() -> None:
+    code = "import segserve.app, sys; print('segserve.ops.classical' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == "False"
+
+
 def test_the_probe_sees_a_heavy_module() -> None:
     assert "onnx" in loaded_after("import onnx")
 
@@ -58,4 +64,4 @@ def test_ordinary_code_does_not_read_the_environment(repo_root: Path) -> None:
         for path in sorted(package.rglob("*.py"))
         if "os.environ" in path.read_text() or "os.getenv" in path.read_text()
     }
-    assert readers == {"__init__.py"}
+    assert readers == {"__init__.py", "settings.py"}

@@ -77,21 +77,6 @@ def test_devices_that_cannot_be_served_together(groups, message, tmp_path):
         open_backends(config(f"instance_group [ {groups} ]"), tmp_path / "model.onnx", 2)
 
 
-CLASSICAL = 'backend: "classical" max_batch_size: {} default_model_filename: "classical.json" '
-
-
-def test_a_segmenter_without_weights(tmp_path):
-    path = tmp_path / "classical.json"
-    path.write_text('{"segmenter": "slic"}')
-    given = config(CLASSICAL.format(1) + parameters(segments=9))
-    (backend,) = open_backends(given, path, 2)
-    assert backend.specs == inspect_model(given, path)
-    with pytest.raises(LoadFailed, match="max_batch_size is 4, expected 1"):
-        open_backends(config(CLASSICAL.format(4)), path, 2)
-    with pytest.raises(LoadFailed, match="budget_ms"):
-        open_backends(config(CLASSICAL.format(1) + parameters(budget_ms="soon")), path, 2)
-
-
 @pytest.mark.parametrize(
     ("text", "threads"),
     [

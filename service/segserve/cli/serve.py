@@ -10,7 +10,7 @@ from typing import Any, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from segserve.settings import Settings, explain
+from segserve.settings import Settings, explain, variable
 
 _ALIASES = {"model_repository": ["--model-store"]}
 
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 def flags_table() -> str:
     """Give docs/flags.md: every flag, its variable, default and meaning, as a Markdown table."""
     rows = [
-        f"| `--{name.replace('_', '-')}` | `SEGSERVE_{name.upper()}` | "
+        f"| `--{name.replace('_', '-')}` | `{variable(name)}` | "
         f"{'(required)' if field.is_required() else f'`{_shown(field.default)}`'} | "
         f"{(field.description or '').replace('|', chr(92) + '|')} |"
         for name, field in Settings.model_fields.items()

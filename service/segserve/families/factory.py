@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
 from segserve.families.box_masks import BoxMasks, Paste
-from segserve.families.classical import build_classical
 from segserve.families.contour_masks import ContourMasks
 from segserve.families.family import Family
 from segserve.families.full_masks import FullMasks
@@ -70,6 +69,8 @@ def build_family(
         return None
     check_keys(parameters)
     if name == _CLASSICAL:
+        from segserve.families.classical import build_classical  # noqa: PLC0415  many modules
+
         palette = parse_palette(parameters)
         return build_classical(parameters, labels, inputs, palette, max_image_pixels)
     if name not in _BUILDERS:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import TensorSpec
 from segserve.execution.backend import Backend, GraphSpecs
-from segserve.execution.classical import ClassicalBackend, ClassicalOptions, inspect_classical
 from segserve.execution.onnx import OnnxBackend, OnnxOptions, inspect_onnx
 from segserve.execution.torchscript import TorchOptions, TorchScriptBackend, inspect_torchscript
-from segserve.ops.classical.libraries import OWN
 from segserve.repository.layout import is_torchscript
 from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
-from segserve.serving.limits import instance_count, whole_number
+from segserve.serving.limits import whole_number
 
 CLASSICAL = "classical"
-DEFAULT_BUDGET_MS = 10_000
 _CUDA = "CUDAExecutionProvider"
 _PROVIDERS = {
     "cuda": _CUDA,
@@ -53,8 +49,9 @@ def open_backends(
         When the file cannot be loaded, or what the config asks for is not there.
     """
     if config.backend == CLASSICAL:
-        options = replace(_classical_options(config), worker_bytes=worker_bytes)
-        return _classical_backends(config, model_file, cores, options)
+        from segserve.serving.classical_choice import open_classical  # noqa: PLC0415  many modules
+
+        return open_classical(config, model_file, cores, worker_bytes)
     backends: list[Backend] = []
     try:
         backends.extend(_open(config, model_file, cores, d) for d in _devices(config))
@@ -81,6 +78,8 @@ def inspect_model(config: ModelConfig | None, model_file: Path) -> GraphSpecs:
         When the file is not what the config's backend takes.
     """
     if config is not None and config.backend == CLASSICAL:
+        from segserve.execution.classical import inspect_classical  # noqa: PLC0415  many modules
+
         return inspect_classical(model_file)
     told = (config.backend, config.platform) if config is not None else ("", "")
     if is_torchscript(*told, model_file.name):
@@ -116,34 +115,6 @@ def torch_options(config: ModelConfig, cores: int, device_id: int | None) -> Tor
         intra_op_threads=whole_number(config, "INTRA_OP_THREAD_COUNT", threads),
         device_id=device_id,
     )
-
-
-def _classical_backends(
-    config: ModelConfig, model_file: Path, cores: int, options: ClassicalOptions
-) -> tuple[Backend, ...]:
-    """Open one segmenter of our own, or a library's worker process for every instance."""
-    backends: list[Backend] = [ClassicalBackend(model_file, options)]
-    try:
-        while not backends[0].reentrant and len(backends) < instance_count(
-            config, cores=cores, on_cpu=True
-        ):
-            backends.append(ClassicalBackend(model_file, options))
-    except LoadFailed:
-        for backend in backends:
-            backend.close()
-        raise
-    return tuple(backends)
-
-
-def _classical_options(config: ModelConfig) -> ClassicalOptions:
-    if config.max_batch_size != 1:
-        raise LoadFailed(
-            f"model '{config.name}': max_batch_size is {config.max_batch_size}, expected 1: "
-            f"segmenters without weights take one image at a time"
-        )
-    budget_ms = whole_number(config, "budget_ms", DEFAULT_BUDGET_MS)
-    implementation = config.parameters.get("implementation", "").strip() or OWN
-    return ClassicalOptions(config.parameters, budget_ms / 1000, implementation)
 
 
 def _devices(config: ModelConfig) -> tuple[int | None, ...]:
