@@ -154,7 +154,6 @@ async def test_drained_and_congested(pair):
     pair.session.sender.window_update(stream_id, 70_000)
     pair.session.flow(congested=True)
     pair.session.sender.window_update(0, 70_000)
-    pair.session._waiters.wake()
     await asyncio.sleep(0)
     assert not waiting.done()
     pair.session.flow(congested=False)

@@ -20,6 +20,7 @@ from segserve.transport.http2.frames import (
     Setting,
     head,
 )
+from segserve.transport.http2.waiters import Waiters
 
 Buffer = bytes | memoryview
 
@@ -31,6 +32,7 @@ class Outbound:
         "closing",
         "ended",
         "extra_bytes",
+        "left",
         "on_end",
         "pending_bytes",
         "stream_id",
@@ -42,9 +44,17 @@ class Outbound:
         self.extra_bytes = 0  # of its window, beside what the peer's settings give every stream
         self.waiting: deque[memoryview] = deque()
         self.pending_bytes = 0
+        self.left: Waiters | None = None  # woken once nothing waits any more
         self.closing: bytes | None = None  # frames that follow what waits
         self.ended = False
         self.on_end: Callable[[], None] | None = None  # called once nothing more leaves
+
+    async def sent(self) -> None:
+        """Wait until nothing waits."""
+        while self.pending_bytes:
+            if self.left is None:
+                self.left = Waiters()
+            await self.left.wait()
 
 
 class Sender:
@@ -91,6 +101,8 @@ class Sender:
             stream.ended = True
             stream.waiting.clear()
             stream.pending_bytes = 0
+            if stream.left is not None:
+                stream.left.wake()
             if stream.on_end is not None:
                 stream.on_end()
 
@@ -257,5 +269,7 @@ class Sender:
         self._data(stream, tuple(parts), taken_bytes)
         if not stream.waiting:
             del self._blocked[stream.stream_id]
+            if stream.left is not None:
+                stream.left.wake()
             if stream.closing is not None:
                 self._close(stream, stream.closing)

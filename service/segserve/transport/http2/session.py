@@ -147,8 +147,8 @@ class Session:
         self._streams.pop(stream.id, None)
         self.flush_soon()
 
-    async def moved(self) -> None:
-        """Wait until something of what was sent may have left."""
+    async def relieved(self) -> None:
+        """Wait until the peer may have caught up."""
         await self._waiters.wait()
 
     # What the reader tells.
@@ -243,7 +243,6 @@ class Session:
             self._check_seen(stream_id, kind)
             self.sender.window_update(stream_id, frames.read_increment(payload))
             self.flush_soon()
-            self._waiters.wake()
         elif kind == Kind.PING:
             if not flags & Flag.ACK:
                 self._reply(frames.ping(payload, Flag.ACK))
@@ -267,7 +266,6 @@ class Session:
         values = frames.read_settings(payload)
         self._reply(frames.SETTINGS_ACK)  # first: what follows it may use the new windows
         self.sender.settings(values)
-        self._waiters.wake()
         if not self._shaken:
             self._shaken = True
             self._carrier.shaken()

@@ -51,8 +51,8 @@ class Link(Protocol):
     def congested(self) -> bool:
         """Whether the peer reads more slowly than is written."""
 
-    async def moved(self) -> None:
-        """Wait until something of what was sent may have left."""
+    async def relieved(self) -> None:
+        """Wait until the peer may have caught up."""
 
     def flush_soon(self) -> None:
         """Write what was added, with what else is added in this turn of the event loop."""
@@ -126,8 +126,10 @@ class Stream:
     async def drained(self) -> None:
         """Wait until what was sent has left; others get their turn in any case."""
         await asyncio.sleep(0)
-        while self.out.pending_bytes or self._link.congested:
-            await self._link.moved()
+        await self.out.sent()
+        while self._link.congested:
+            await self._link.relieved()
+            await self.out.sent()
 
 
 Accept = Callable[[Stream, Headers], Exchange | None]
