@@ -175,7 +175,7 @@ class Bench:
             "3 MB": "3 MB in and out",
         }
         for name, what in answers.items():
-            goal = "value <= 220" if name == "60 KB" else ""
+            goal = GOAL_FRONT if name == "60 KB" else ""
             yield self.row(f"front, {what}, CPU", f"front_{name}_us", us, f"grpcio_{name}_us", goal)
             yield self.row(f"model, {what}, CPU", f"infer_{name}_us", us, f"grpcio_{name}_us")
         triton_us = self.value("grpcio_3 MB_us") * TRITON_OVER_GRPCIO
@@ -187,6 +187,7 @@ class Bench:
 
 GOAL_CPU = "ratio >= 0.85"
 GOAL_MIXED = "ratio >= 0.8"
+GOAL_FRONT = "ratio <= 1"  # set as 220 us, which is what grpcio alone took on that machine
 
 
 def _start_rows(repository: Path, request: Path) -> Iterator[Row]:
