@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from segserve.core.errors import LoadFailed, ServiceError
@@ -24,7 +25,7 @@ from segserve.repository.store import LoadPlan, VersionFiles
 from segserve.scheduling.batcher import Batcher
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
-from segserve.serving.backend_choice import inspect_model, open_backends
+from segserve.serving.backend_choice import CLASSICAL, inspect_model, open_backends
 from segserve.serving.cpu_side import CpuSide
 from segserve.serving.limits import batch_limits
 from segserve.serving.served_model import ServedModel, ServedParts
@@ -122,18 +123,28 @@ class Loader:
             config.output_specs(),
             max_image_pixels=self._max_image_pixels,
         )
-        if family is not None:
-            _tell_warmed(self._kernels.ready(family.kernels))
-        backends = open_backends(
-            config, version.model_file, self._cpu.pool.cores, self._cpu.worker_bytes
-        )
-        try:
-            warm(config, family, backends, plan.directory.path)
-        except BaseException:
-            for backend in backends:
-                backend.close()
-            raise
+        backends = self._open_backends(config, plan, version, family)
         return _Opened(config, family, backends)
+
+    def _open_backends(
+        self, config: ModelConfig, plan: LoadPlan, version: VersionFiles, family: Family | None
+    ) -> tuple[Backend, ...]:
+        """Open and warm sessions while another thread gets the family's kernels ready."""
+        with ThreadPoolExecutor(1, "kernels") as beside:
+            kernels = beside.submit(self._kernels.ready, family.kernels) if family else None
+            if kernels is not None and config.backend == CLASSICAL:
+                kernels.result()  # such a backend runs its kernels when it is opened
+            backends = open_backends(
+                config, version.model_file, self._cpu.pool.cores, self._cpu.worker_bytes
+            )
+            try:
+                warm(config, family, backends, plan.directory.path)
+                _tell_warmed(kernels.result() if kernels else None)
+            except BaseException:
+                for backend in backends:
+                    backend.close()
+                raise
+        return backends
 
     def _assemble(self, plan: LoadPlan, version: VersionFiles, opened: _Opened) -> ServedModel:
         config = opened.config
