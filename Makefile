@@ -45,10 +45,11 @@ contracts: $(VENV)/.stamp-dev  ## import-linter: the layers of ARCHITECTURE.md
 	@$(BIN)/lint-imports --no-logo
 
 TESTS ?=
-unit: $(VENV)/.stamp-dev  ## the default tests; TESTS="tests/ops -k rle" for some
+WORKERS ?= 2
+unit: $(VENV)/.stamp-dev  ## the default tests in WORKERS=2 processes; TESTS="tests/ops -k rle" for some
 	@echo "==> tests (pytest)"
 	@$(BIN)/python -m segserve.execution.kernels
-	@$(BIN)/python -m pytest -q $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
 
 fmt: $(VENV)/.stamp-dev  ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix .

@@ -17,7 +17,7 @@ from segserve.families.option_checks import check_options
 from segserve.families.parameter_values import ParameterReader, whole
 from segserve.families.prompt_tensors import prompt_tensors
 from segserve.ops.classical.catalogue import Segmenter, segmenter_named
-from segserve.ops.classical.libraries import OWN
+from segserve.ops.classical.libraries import OWN, implementation_of
 from segserve.ops.image import decode
 from segserve.ops.image_header import ImageHeader, read_header
 from segserve.ops.png import Palette
@@ -101,7 +101,7 @@ def build_classical(
         )
     expected = "a whole number of pixels, at least 1"
     side_px = reader.read("max_side", whole, expected, _DEFAULT_MAX_SIDE_PX)
-    implementation = parameters.get("implementation", "").strip() or OWN
+    implementation = implementation_of(parameters)
     return ClassicalFamily(
         ClassicalRule(segmenter, dtypes, labels, side_px, max_image_pixels, palette, implementation)
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from segserve.core.errors import LoadFailed
 from segserve.execution.backend import Backend
 from segserve.execution.classical import ClassicalBackend, ClassicalOptions
-from segserve.ops.classical.libraries import OWN
+from segserve.ops.classical.libraries import implementation_of
 from segserve.repository.model_config import ModelConfig
 from segserve.serving.limits import instance_count, whole_number
 
@@ -50,5 +50,5 @@ def _options(config: ModelConfig, worker_bytes: int) -> ClassicalOptions:
             f"segmenters without weights take one image at a time"
         )
     budget_s = whole_number(config, "budget_ms", DEFAULT_BUDGET_MS) / 1000
-    implementation = config.parameters.get("implementation", "").strip() or OWN
+    implementation = implementation_of(config.parameters)
     return ClassicalOptions(config.parameters, budget_s, implementation, worker_bytes)

@@ -8,8 +8,10 @@ from segserve.ops.classical import libraries
 from segserve.ops.classical.catalogue import segmenter_named
 from segserve.ops.classical.libraries import (
     LIBRARIES,
+    OWN,
     Library,
     find_library,
+    implementation_of,
     segment_by_library,
 )
 from segserve.ops.classical.options import with_values
@@ -61,3 +63,8 @@ def test_a_missing_library_says_how_to_get_it(monkeypatch) -> None:
     monkeypatch.setattr(libraries, "LIBRARIES", gone)
     with pytest.raises(LoadFailed, match=r"pip install 'segserve\[classical\]'"):
         find_library("slic", "scikit-image")
+
+
+def test_a_config_says_which() -> None:
+    assert implementation_of({}) == implementation_of({"implementation": " "}) == OWN
+    assert implementation_of({"implementation": " opencv "}) == "opencv"

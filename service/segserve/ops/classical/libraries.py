@@ -27,7 +27,13 @@ from segserve.ops.classical.segmentation import (
 )
 
 OWN = "own"
+"""Value of the config parameter ``implementation`` for a segmenter of ours."""
 _Function = Callable[[Array, Any, Prompts], Labels]
+
+
+def implementation_of(parameters: Mapping[str, str]) -> str:
+    """Give what a config's parameters say runs the segmenter: `OWN`, or a library's name."""
+    return parameters.get("implementation", "").strip() or OWN
 
 
 @dataclass(frozen=True)
