@@ -48,15 +48,17 @@ def test_a_model_that_leads_outside_is_refused(folders, tmp_path):
     assert "outside the model repository" in scan_repository(folders.root).refused["a"]
 
 
-def test_folders_that_cannot_be_read_are_skipped(folders):
+def test_folders_that_cannot_be_read_are_refused_if_they_may_be_models(folders):
     locked = folders.root / "locked"
     locked.mkdir(mode=0o000)
+    (folders.root / "lost+found").mkdir(mode=0o000)
     if os.access(locked, os.R_OK):
         pytest.skip("this user reads everything")
     folders.model("a")
     scan = scan_repository(folders.root)
     assert set(scan.models) == {"a"}
-    assert "cannot be read" in scan.skipped["locked"]
+    assert "locked: cannot be read" in scan.refused["locked"]
+    assert set(scan.skipped) == {"lost+found"}
 
 
 def test_the_file_of_a_version(folders):

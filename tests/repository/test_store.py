@@ -40,6 +40,13 @@ def test_a_model_that_cannot_be_planned_is_there_and_its_plan_says_why(store, fo
         store.plan("a")
 
 
+def test_a_file_that_cannot_be_looked_at_is_a_failed_load(store, folders):
+    folders.model("a", config=f'default_model_filename: "{"long" * 100}"')
+    assert set(store.snapshot().models) == {"a"}
+    with pytest.raises(LoadFailed, match=r"'a': .*longlong: cannot be read: File name too long"):
+        store.plan("a")
+
+
 def test_a_model_being_written_is_not_seen(store, folders):
     marker = folders.model("a") / ".incomplete"
     marker.touch()

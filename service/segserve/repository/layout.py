@@ -15,6 +15,7 @@ from segserve.core.errors import LoadFailed
 from segserve.repository.names import (
     INCOMPLETE_MARKER,
     check_model_name,
+    is_model_name,
     is_unfinished,
     version_number,
 )
@@ -129,7 +130,8 @@ def scan_repository(root: Path) -> Scan:
         except LoadFailed as error:
             refused[path.name] = error.message
         except OSError as error:
-            skipped[path.name] = f"cannot be read: {error.strerror}"
+            reason = f"{path}: cannot be read: {error.strerror}"
+            (refused if is_model_name(path.name) else skipped)[path.name] = reason
     return Scan(models, refused, skipped)
 
 
@@ -199,10 +201,10 @@ def _config_path(folder: Path) -> Path | None:
 def _folders(path: Path) -> list[Path]:
     """List the visible folders in a folder, by name."""
     try:
-        inside = sorted(path.iterdir())
+        inside = [item for item in sorted(path.iterdir()) if item.is_dir()]
     except OSError as error:
         raise LoadFailed(f"model repository {path}: cannot be read: {error.strerror}") from None
-    return [item for item in inside if item.is_dir() and not is_unfinished(item.name)]
+    return [item for item in inside if not is_unfinished(item.name)]
 
 
 def _why_skipped(path: Path) -> str:

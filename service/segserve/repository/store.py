@@ -110,15 +110,22 @@ class RepositoryStore:
         NotFound
             When there is no such model, or it is marked as being written.
         LoadFailed
-            When the config is wrong, a file is missing, or a path leads outside the repository.
+            When the config is wrong, a file is missing or may not be read, or a path leads outside
+            the repository.
         """
         if not is_model_name(name):
             raise InvalidInput(
                 f"model name {name[:100]!r}: expected letters, digits, '.', '_' and '-' only"
             )
-        directory = self._staged_directory(name, config_json, files) or self._directory(name)
-        chosen = self._model_name is not None and directory.root == directory.path
-        return make_plan(directory, config_json=config_json, any_name=chosen)
+        try:
+            directory = self._staged_directory(name, config_json, files) or self._directory(name)
+            chosen = self._model_name is not None and directory.root == directory.path
+            return make_plan(directory, config_json=config_json, any_name=chosen)
+        except OSError as error:
+            raise LoadFailed(
+                f"failed to load '{name}': {error.filename}: cannot be read: {error.strerror}: "
+                f"may the server's user read it?"
+            ) from error
 
     def close(self) -> None:
         """Remove what load requests brought."""
