@@ -3,7 +3,9 @@
 import shutil
 import threading
 
+import grpc
 import httpx
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 
 def value(answer):
@@ -86,6 +88,15 @@ def test_poll_follows_the_repository(serve, repository, models, infer):
     shutil.rmtree(repository / "m")
     server.wait_event("model_unloaded", model="m")
     assert infer(server, "m", [1.0], [1, 1]).status_code == 404
+    with grpc.insecure_channel(server.grpc) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(), timeout=30
+        )
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        (repository / "bad" / "01").mkdir(parents=True)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        shutil.rmtree(repository / "bad")
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_a_model_marked_incomplete_is_not_seen(serve, repository, models):

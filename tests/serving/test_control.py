@@ -54,11 +54,42 @@ async def test_a_failed_reload_keeps_the_old_version(open_house, repository, wri
     with pytest.raises(LoadFailed, match=r"model\.onnx"):
         await house.engine.load_model("scale")
     assert await scaled(house) == 2.0
-    assert not house.engine.ready()
+    assert house.engine.ready(), "the model has a version that serves"
+    (row,) = house.engine.repository_index(ready_only=True)
+    assert "model.onnx" in row.reason
+    writers.scale(repository, factor=2.0)
+    await house.engine.load_model("scale")
+    assert house.engine.repository_index(ready_only=True)[0].reason == ""
     writers.scale(repository, factor=3.0)
     await house.engine.load_model("scale")
     assert await scaled(house) == 3.0
+
+
+async def test_a_bad_request_to_load_leaves_a_serving_server_ready(open_house, repository, writers):
+    writers.scale(repository)
+    house = await open_house("explicit", load=("*",))
+    with pytest.raises(LoadFailed, match="max_batch_sze"):
+        await house.engine.load_model("scale", config_json='{"max_batch_sze": 4}')
     assert house.engine.ready()
+    await house.engine.unload_model("scale")
+    with pytest.raises(LoadFailed, match="max_batch_sze"):
+        await house.engine.load_model("scale", config_json='{"max_batch_sze": 4}')
+    assert not house.engine.ready()
+    (row,) = house.engine.repository_index(ready_only=False)
+    assert (row.state, "max_batch_sze" in row.reason) == ("UNAVAILABLE", True)
+
+
+async def test_a_version_that_loads_beside_one_that_serves_leaves_the_server_ready(
+    open_house, repository, writers
+):
+    writers.scale(repository)
+    house = await open_house("explicit", load=("*",))
+    seen = []
+    house.engine.subscribe(lambda: seen.append(house.engine.ready()))
+    writers.scale(repository, version=2)
+    await house.engine.load_model("scale")
+    assert len(seen) > 1
+    assert all(seen)
 
 
 async def test_the_same_files_are_not_loaded_again(open_house, repository, writers):
@@ -88,6 +119,46 @@ async def test_poll_follows_additions_changes_and_removals(open_house, repositor
     await until(lambda: is_gone(house, "m"))
 
 
+async def test_poll_tells_of_folders_that_no_model_can_be_called_by(
+    open_house, repository, writers
+):
+    writers.scale(repository)
+    house = await open_house("poll")
+    (repository / "bad name" / "1").mkdir(parents=True)
+    await until(lambda: has_failed(house, "bad name"))
+    rows = {row.name: row.reason for row in house.engine.repository_index(ready_only=False)}
+    assert "letters, digits" in rows["bad name"]
+    shutil.rmtree(repository / "bad name")
+    await until(lambda: is_gone(house, "bad name"))
+    assert not house.control.failed("bad name")
+
+
+async def test_subscribers_are_told_when_a_failed_model_goes(open_house, repository, writers):
+    writers.scale(repository)
+    house = await open_house("poll")
+    told = []
+    house.engine.subscribe(lambda: told.append(house.engine.ready()))
+    (repository / "z" / "01").mkdir(parents=True)
+    await until(lambda: has_failed(house, "z"))
+    assert told[-1] is False
+    shutil.rmtree(repository / "z")
+    await until(lambda: is_gone(house, "z"))
+    assert told[-1] is True
+
+
+async def test_subscribers_are_told_when_a_failed_model_is_unloaded(open_house, repository):
+    (repository / "z" / "01").mkdir(parents=True)
+    house = await open_house("explicit", load=("*",))
+    told = []
+    house.engine.subscribe(lambda: told.append(house.engine.ready()))
+    await house.engine.unload_model("z")
+    assert told[-1:] == [True]
+
+
+async def has_failed(house, name):
+    return house.control.failed(name)
+
+
 async def is_ready(house, name):
     return house.engine.model_ready(ModelRef(name))
 
@@ -98,6 +169,18 @@ async def gives(house, name, value):
 
 async def is_gone(house, name):
     return name not in house.registry.names()
+
+
+async def test_files_that_cannot_be_looked_at_fail_their_model_alone(
+    open_house, repository, writers
+):
+    writers.scale(repository)
+    bad = writers.scale(repository, "bad")
+    (bad / "config.pbtxt").write_text(f'default_model_filename: "{"long" * 100}"')
+    house = await open_house()
+    assert await scaled(house) == 2.0
+    rows = {row.name: row.reason for row in house.engine.repository_index(ready_only=False)}
+    assert "cannot be read: File name too long" in rows["bad"]
 
 
 async def test_one_broken_model_leaves_the_others_serving(open_house, repository, writers):

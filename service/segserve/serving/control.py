@@ -53,7 +53,7 @@ class ModelControl:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._slots = asyncio.Semaphore(policy.load_threads)
         self._failed: dict[str, str] = {}
-        self._seen: RepositorySnapshot | None = None
+        self._seen: Mapping[str, str] = {}
         self._poller: asyncio.Task[None] | None = None
         self.started = False
 
@@ -65,9 +65,10 @@ class ModelControl:
         tuple of str
             The models that failed; why is in the log and in the repository index.
         """
-        self._seen = await asyncio.to_thread(self._store.snapshot)
-        names = tuple(self._seen.models)
-        for name, reason in self._seen.refused.items():
+        seen = await asyncio.to_thread(self._store.snapshot)
+        self._seen = _fingerprints(seen)
+        names = tuple(seen.models)
+        for name, reason in seen.refused.items():
             self._note_failure(name, reason)
         for name in names:
             self._registry.known(name)
@@ -145,9 +146,7 @@ class ModelControl:
     ) -> None:
         async with self._locks[name], self._slots:
             try:
-                plan = await asyncio.to_thread(
-                    self._store.plan, name, config_json=config_json, files=files
-                )
+                plan = await self._plan(name, config_json, files)
                 await self._load_versions(plan)
             except NotFound:
                 raise  # nothing there to have failed
@@ -155,7 +154,21 @@ class ModelControl:
                 self._note_failure(name, error.message)
                 raise
             self._failed.pop(name, None)
-            self._registry.changed()
+            self._registry.loaded(name)
+
+    async def _plan(
+        self, name: str, config_json: str | None, files: Mapping[str, bytes]
+    ) -> LoadPlan:
+        """Read what a load means; what nobody foresaw fails this model alone."""
+        try:
+            return await asyncio.to_thread(
+                self._store.plan, name, config_json=config_json, files=files
+            )
+        except ServiceError:
+            raise
+        except Exception as error:
+            log.exception("model_load_crashed", extra={"model": name})
+            raise LoadFailed(f"reading model '{name}' failed: {error!r}") from error
 
     async def _load_versions(self, plan: LoadPlan) -> None:
         serving = self._registry.ready_versions(plan.name)
@@ -181,6 +194,7 @@ class ModelControl:
             for version in self._registry.versions(name):
                 await self._registry.remove(name, version)
             self._failed.pop(name, None)
+            self._registry.changed()
         trim_heap()
         log.info("model_unloaded", extra={"model": name})
 
@@ -205,13 +219,13 @@ class ModelControl:
 
     async def _poll_once(self, pending: dict[str, str]) -> dict[str, str]:
         """Act on what this look and the one before agree on; gives what is new in this one."""
-        now = await asyncio.to_thread(self._store.snapshot)
-        before = self._seen.models if self._seen else {}
-        changed = {n: f for n, f in now.models.items() if before.get(n) != f}
-        changed |= {name: _GONE for name in before if name not in now.models}
+        now = _fingerprints(await asyncio.to_thread(self._store.snapshot))
+        before = self._seen
+        changed = {n: f for n, f in now.items() if before.get(n) != f}
+        changed |= {name: _GONE for name in before if name not in now}
         settled = {n: f for n, f in changed.items() if pending.get(n) == f}
         after = {n: f for n, f in {**before, **settled}.items() if f != _GONE}
-        self._seen = RepositorySnapshot(models=after, refused=now.refused)
+        self._seen = after
         for name in [n for n, f in settled.items() if f == _GONE]:
             await self._unload(name)
             self._registry.forget(name)
@@ -225,3 +239,9 @@ class ModelControl:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
         await asyncio.to_thread(self._store.close)
+
+
+def _fingerprints(snapshot: RepositorySnapshot) -> Mapping[str, str]:
+    """Give what a change of is followed: models, and folders that no model can be called by."""
+    refused = {name: f"refused: {reason}" for name, reason in snapshot.refused.items()}
+    return {**snapshot.models, **refused}

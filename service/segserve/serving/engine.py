@@ -120,13 +120,18 @@ class Engine:
         return True
 
     def ready(self) -> bool:
-        """Whether new traffic should come here."""
+        """Whether new traffic should come here.
+
+        With strict readiness that takes every model that should be loaded: a version of it that
+        serves while another loads, or has failed to, will do.
+        """
         if self._draining or not self._control.started:
             return False
         if not self._identity.strict_readiness:
             return True
         return all(
-            entry.state != ModelState.LOADING.value and not self._control.failed(entry.name)
+            self._registry.ready_versions(entry.name)
+            or (entry.state != ModelState.LOADING.value and not self._control.failed(entry.name))
             for entry in self._registry.index()
         )
 

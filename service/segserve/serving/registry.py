@@ -177,18 +177,30 @@ class Registry:
         self._unversioned.pop(name, None)
         if all(version.loaded is None for version in self._models.get(name, {}).values()):
             self._models.pop(name, None)
+        self.changed()
+
+    def loaded(self, name: str) -> None:
+        """Note that a load was good: why one before it failed is no longer of interest."""
+        for row in self._serving(name):
+            row.reason = ""
+        self.changed()
 
     def failed(self, name: str, version: int | None, reason: str) -> None:
-        """Note a failed load; a version that was serving before goes on doing so."""
+        """Note a failed load; versions that were serving before go on, and tell the reason."""
         if version is None:
             if name not in self._models:
                 self._unversioned[name] = reason
+            for row in self._serving(name) or self._models.get(name, {}).values():
+                row.reason = reason
         else:
             entry = self._entry(name, version)
             if entry.loaded is None:
                 entry.state = ModelState.UNAVAILABLE
             entry.reason = reason
         self.changed()
+
+    def _serving(self, name: str) -> list[_Version]:
+        return [row for row in self._models.get(name, {}).values() if row.loaded is not None]
 
     def loading(self, name: str, version: int) -> None:
         """Note that a version is being loaded, unless an older one of its number is serving."""
