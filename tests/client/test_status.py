@@ -103,3 +103,10 @@ def test_limits_that_grpc_itself_enforces(words, kind, flag):
     assert error.kind is ErrorKind[kind]
     assert error.message.startswith(words)
     assert flag in error.message
+
+
+def test_a_server_that_names_the_kind_has_said_what_to_do():
+    words = "Received message larger than max (9 vs. 8); raise the limit with --max-request-bytes"
+    trailers = (("segserve-error-kind", "too_large"),)
+    error = from_rpc(Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, words, trailers))
+    assert (error.kind, error.message) == (ErrorKind.TOO_LARGE, words)

@@ -71,13 +71,25 @@ async def test_the_callers_deadline_ends_the_wait(parts):
     assert 'reason="OTHER"' in failures(parts)[0]
 
 
-async def test_a_cancelled_caller_is_counted_and_stays_cancelled(parts):
-    task = asyncio.create_task(Accounts(NoTracer()).answer(work(parts), ending(delay_s=5)))
-    await asyncio.sleep(0.01)
+@pytest.mark.parametrize(
+    ("elapsed_s", "left_s", "reason"),
+    [
+        (0, None, "CANCELED"),
+        (0.5, 5.0, "CANCELED"),
+        (1.0, 0.03, "OTHER"),  # the caller's clock started earlier
+        (40.0, 0.35, "OTHER"),  # its time was written in steps
+        (40.0, 0.5, "CANCELED"),
+    ],
+)
+async def test_a_cancelled_caller_is_counted_and_stays_cancelled(parts, elapsed_s, left_s, reason):
+    one = work(parts, Deadline.after(left_s))
+    one.start_s -= elapsed_s
+    task = asyncio.create_task(Accounts(NoTracer()).answer(one, ending(delay_s=5)))
+    await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert 'reason="CANCELED"' in failures(parts)[0]
+    assert f'reason="{reason}"' in failures(parts)[0]
 
 
 async def test_spans_are_told_with_the_parent(parts):

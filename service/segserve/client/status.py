@@ -46,15 +46,16 @@ def from_rpc(failure: Failure) -> SegserveError:
     trailers = tuple(failure.trailing_metadata() or ())
     retry_after_s = _retry_after_s(trailers)
     code = failure.code()
-    kind = _named_kind(trailers) or _kind_of(code, retry_after_s)
+    named = _named_kind(trailers)
+    kind = named or _kind_of(code, retry_after_s)
     message = failure.details() or (code.name.lower() if code else "the call failed")
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and named is None:
         kind, message = _limit_of_grpc(kind, message)
     return SegserveError(kind, message, retry_after_s=retry_after_s)
 
 
 def _limit_of_grpc(kind: ErrorKind, message: str) -> tuple[ErrorKind, str]:
-    """Say what to do about the two limits that gRPC itself enforces: it has words for them alone.
+    """Say what to do about the two limits that grpcio itself enforces: it has words for them alone.
 
     Both are met before a server's handler, or a client's, sees the message
     (``chttp2_transport.cc``, ``message_size_filter.cc``, ``_server.py`` of grpc).

@@ -38,3 +38,5 @@ class Deadline:
 
 
 NO_DEADLINE = Deadline()
+PASSED = "the caller's deadline has passed before the answer was ready"
+"""What a caller is told whose deadline came first."""

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable
 
-from segserve.core.deadline import Deadline
+from segserve.core.deadline import PASSED, Deadline
 from segserve.core.errors import BackendFailed, DeadlineExceeded, ErrorKind, ServiceError
 from segserve.core.messages import Timings
 from segserve.observability.tracing import Stamps, Tracer
@@ -23,6 +23,9 @@ _FAILURE_REASONS = {
     ErrorKind.INTERNAL: "BACKEND",
 }
 """Triton's `reason` label of ``nv_inference_request_failure``; OTHER for the rest."""
+
+
+_CLOCKS_APART_S = 0.05
 
 
 class Work:
@@ -56,9 +59,21 @@ async def _in_time(running: Awaitable[Answer], deadline: Deadline) -> Answer:
         async with asyncio.timeout(remaining_s):
             return await running
     except TimeoutError:
-        raise DeadlineExceeded(
-            "the caller's deadline has passed before the answer was ready"
-        ) from None
+        raise DeadlineExceeded(PASSED) from None
+
+
+def _left_in_time(work: Work) -> bool:
+    """Whether a caller who has gone went of its own accord, and not because its time was up.
+
+    Its clock started before the server's, and its transport wrote the time into the call in steps
+    of up to a hundredth (gRPC's ``timeout_encoding.cc`` rounds up), so that a caller that is out of
+    time often goes just before the server's clock says so.
+    """
+    remaining_s = work.deadline.remaining_s()
+    if remaining_s == float("inf"):
+        return True
+    whole_s = time.perf_counter() - work.start_s + remaining_s
+    return remaining_s > max(_CLOCKS_APART_S, whole_s / 100)
 
 
 class Accounts:
@@ -78,7 +93,10 @@ class Accounts:
         try:
             answer = await _in_time(running, work.deadline)
         except asyncio.CancelledError:
-            self._failed(work, "CANCELED", "the caller has gone")
+            if _left_in_time(work):
+                self._failed(work, "CANCELED", "the caller has gone")
+            else:
+                self._failed(work, "OTHER", PASSED)
             raise
         except ServiceError as error:
             self._failed(work, _FAILURE_REASONS.get(error.kind, "OTHER"), error.message)

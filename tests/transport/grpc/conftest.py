@@ -55,10 +55,13 @@ class Stream:
     async def drained(self):
         await self.open_gate.wait()
 
+    def told(self):
+        return dict(hpack.Decoder().decode(b"".join(self.blocks)))
+
     async def status(self):
         async with asyncio.timeout(5):
             await self.done.wait()
-        told = dict(hpack.Decoder().decode(b"".join(self.blocks)))
+        told = self.told()
         return int(told["grpc-status"]), told.get("grpc-message", "")
 
 

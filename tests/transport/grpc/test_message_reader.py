@@ -83,7 +83,7 @@ def test_all_messages_together_are_bounded():
     first, second, third = (MessageReader(intake) for _ in range(3))
     first.feed(memoryview(framed(bytes(LIMIT))))
     second.feed(memoryview(framed(bytes(LIMIT))[: LIMIT - 1000]))
-    with pytest.raises(RpcFailed, match="--max-pending-bytes"):
+    with pytest.raises(RpcFailed, match="--max-pending-bytes") as caught:
         third.feed(memoryview(framed(bytes(1000))))
     first.pop()
     third.feed(memoryview(framed(bytes(1000))))
@@ -91,6 +91,7 @@ def test_all_messages_together_are_bounded():
     second.drop()
     third.drop()
     assert (len(third), intake._taken_bytes) == (0, 0)
+    assert dict(caught.value.trailers)["segserve-error-kind"] == "overloaded"
 
 
 def test_what_was_announced_alone_costs_nothing():

@@ -5,9 +5,7 @@ import asyncio
 import pytest
 
 from segserve.transport.grpc.methods import RpcFailed, Unary
-from segserve.transport.grpc.rpc import RpcCount, read_head
-
-POST = ((b":method", b"POST"), (b":path", b"/s/M"), (b"content-type", b"application/grpc+proto"))
+from segserve.transport.grpc.rpc import RpcCount
 
 
 async def doubled(message, context):
@@ -64,6 +62,7 @@ async def test_a_message_that_is_too_long(rpc_case, frame):
     case.rpc.received(frame(bytes(1001))[:7])
     code, text = await case.stream.status()
     assert (code, case.stream.told_to_stop) == (8, True)
+    assert case.stream.told()["segserve-error-kind"] == "too_large"
     assert "--max-request-bytes" in text
     await case.settled()
 
@@ -117,6 +116,7 @@ async def test_a_server_that_ends(rpc_case, frame):
     await asyncio.sleep(0.01)
     case.rpc.server_ends()
     assert (await case.stream.status())[0] == 14
+    assert case.stream.told()["grpc-retry-pushback-ms"] == "1000"
     await case.settled()
     assert ended.is_set()
 
@@ -182,44 +182,13 @@ async def test_compressed_messages(rpc_case, frame):
 def test_the_count():
     count = RpcCount(1)
     count.enter()
-    with pytest.raises(RpcFailed, match="--max-concurrent-rpcs"):
+    with pytest.raises(RpcFailed, match="--max-concurrent-rpcs") as caught:
         count.enter()
+    assert caught.value.status == "RESOURCE_EXHAUSTED"
+    assert dict(caught.value.trailers)["segserve-error-kind"] == "overloaded"
     count.leave()
     count.enter()
     endless = RpcCount(None)
     for _ in range(5):
         endless.enter()
     assert endless.held == 5
-
-
-@pytest.mark.parametrize(
-    ("timeout", "seconds"),
-    [(b"2H", 7200), (b"3M", 180), (b"0S", 0), (b"250m", 0.25), (b"12345678u", 12.345678)],
-)
-def test_head(timeout, seconds):
-    head = read_head((*POST, (b"grpc-timeout", timeout), (b"grpc-encoding", b"gzip")))
-    assert head.timeout_s == pytest.approx(seconds)
-    assert (head.path, head.encoding) == (b"/s/M", b"gzip")
-    assert ("grpc-encoding", "gzip") in head.metadata
-    assert all(not name.startswith(":") for name, _ in head.metadata)
-
-
-def test_head_without_a_deadline():
-    assert read_head(POST).timeout_s is None
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        POST[1:],
-        POST[:2],
-        ((b":method", b"GET"), *POST[1:]),
-        (*POST, (b"grpc-timeout", b"123456789S")),
-        (*POST, (b"grpc-timeout", b"1")),
-        (*POST, (b"grpc-timeout", b"-1S")),
-    ],
-)
-def test_what_is_no_call(headers):
-    with pytest.raises(RpcFailed) as caught:
-        read_head(headers)
-    assert caught.value.status == "INVALID_ARGUMENT"

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import BackendFailed, ServiceError, ShuttingDown
+from segserve.transport.grpc.failures import RETRY_ELSEWHERE_S, failed
 from segserve.transport.grpc.methods import (
     Answer,
     RpcContext,
@@ -19,12 +20,11 @@ from segserve.transport.grpc.methods import (
 )
 from segserve.transport.kserve import Call
 from segserve.transport.parameters import trace_parent
-from segserve.transport.status import OverloadStatus, message_of, status_of
+from segserve.transport.status import OverloadStatus, status_of
 from segserve.transport.tensor_bytes import Buffer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_RETRY_ELSEWHERE_S = 1.0
 
 
 def call_of(context: RpcContext) -> Call:
@@ -100,7 +100,7 @@ class Calls:
             raise ShuttingDown(
                 "Server is stopping, scheduler for model has stopped accepting new inference "
                 "requests",
-                retry_after_s=_RETRY_ELSEWHERE_S,
+                retry_after_s=RETRY_ELSEWHERE_S,
             )
 
     async def _counted(self, work: Awaitable[T]) -> T:
@@ -125,9 +125,4 @@ class Calls:
             raise self._failed(BackendFailed(f"internal error: {error!r}")) from error
 
     def _failed(self, error: ServiceError) -> RpcFailed:
-        trailers = [("segserve-error-kind", error.kind.value)]
-        if error.retry_after_s is not None:
-            wait_ms = str(max(1, round(error.retry_after_s * 1e3)))
-            trailers += [("retry-after-ms", wait_ms), ("grpc-retry-pushback-ms", wait_ms)]
-        status = status_of(error.kind, self._overload).grpc
-        return RpcFailed(status, message_of(error), tuple(trailers))
+        return failed(error, status_of(error.kind, self._overload).grpc)

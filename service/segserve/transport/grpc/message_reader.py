@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segserve.core.errors import Overloaded, TooLarge
+from segserve.transport.grpc.failures import EXHAUSTED, RETRY_SOON_S, failed
 from segserve.transport.grpc.methods import RpcFailed
 from segserve.transport.tensor_bytes import Buffer
 
@@ -57,11 +59,11 @@ class Intake:
             When too many are here already.
         """
         if self._taken_bytes + size_bytes > self._total_bytes:
-            raise RpcFailed(
-                "RESOURCE_EXHAUSTED",
+            text = (
                 f"messages of {self._taken_bytes} bytes are being received already; raise the "
-                f"limit with --max-pending-bytes, or send fewer at a time",
+                f"limit with --max-pending-bytes, or send fewer at a time"
             )
+            raise failed(Overloaded(text, retry_after_s=RETRY_SOON_S), EXHAUSTED)
         self._taken_bytes += size_bytes
 
     def give_back(self, size_bytes: int) -> None:
@@ -77,11 +79,11 @@ def check_length(size_bytes: int, limit_bytes: int) -> None:
     RpcFailed
     """
     if size_bytes > limit_bytes:
-        raise RpcFailed(
-            "RESOURCE_EXHAUSTED",
+        text = (
             f"Received message larger than max ({size_bytes} vs. {limit_bytes}); raise the limit "
-            f"with --max-request-bytes",
+            f"with --max-request-bytes"
         )
+        raise failed(TooLarge(text), EXHAUSTED)
 
 
 class MessageReader:
@@ -189,7 +191,7 @@ def _memory(size_bytes: int) -> memoryview:
         return np.empty(size_bytes, np.uint8).data
     except MemoryError:
         text = f"no memory for a message of {size_bytes} bytes; lower --max-request-bytes"
-        raise RpcFailed("RESOURCE_EXHAUSTED", text) from None
+        raise failed(TooLarge(text), EXHAUSTED) from None
 
 
 def inflate(data: Buffer, encoding: bytes, limit_bytes: int) -> bytes:

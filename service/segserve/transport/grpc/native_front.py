@@ -9,7 +9,8 @@ from segserve.transport.grpc import status_codes
 from segserve.transport.grpc.front import GrpcOptions, Services
 from segserve.transport.grpc.message_reader import Intake
 from segserve.transport.grpc.methods import Method, RpcFailed
-from segserve.transport.grpc.rpc import Rpc, RpcCount, read_head
+from segserve.transport.grpc.rpc import Rpc, RpcCount
+from segserve.transport.grpc.rpc_head import read_head
 from segserve.transport.http2.connection import Connection
 from segserve.transport.http2.headers import Headers
 from segserve.transport.http2.lifetime import LifetimeLimits

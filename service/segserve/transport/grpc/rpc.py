@@ -4,67 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
+from segserve.core.deadline import PASSED
+from segserve.core.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from segserve.transport.grpc import status_codes
+from segserve.transport.grpc.failures import EXHAUSTED, RETRY_ELSEWHERE_S, RETRY_SOON_S, failed
 from segserve.transport.grpc.message_reader import PREFIX, Intake, Message, MessageReader, inflate
 from segserve.transport.grpc.methods import Method, RpcFailed, Streaming, Unary
-from segserve.transport.http2.headers import Headers
+from segserve.transport.grpc.rpc_head import RpcHead
 from segserve.transport.http2.stream import Stream
 from segserve.transport.tensor_bytes import Buffer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
-_UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-
-
-@dataclass(frozen=True)
-class RpcHead:
-    """What a call's headers say."""
-
-    path: bytes
-    timeout_s: float | None
-    encoding: bytes
-    metadata: tuple[tuple[str, str | bytes], ...]
-
-
-@lru_cache(maxsize=128)
-def read_head(headers: Headers) -> RpcHead:
-    """Read a call's headers.
-
-    Raises
-    ------
-    RpcFailed
-        For what is no gRPC call.
-    """
-    fields = dict(headers)
-    if fields.get(b":method") != b"POST" or not fields.get(b"content-type", b"").startswith(
-        b"application/grpc"
-    ):
-        raise RpcFailed(
-            "INVALID_ARGUMENT",
-            "a gRPC call is a POST with content-type application/grpc; HTTP requests go to the "
-            "port of --http-port",
-        )
-    timeout_s = None
-    if b"grpc-timeout" in fields:
-        timeout = _TIMEOUT.fullmatch(fields[b"grpc-timeout"])
-        if timeout is None:
-            raise RpcFailed("INVALID_ARGUMENT", "grpc-timeout: expected digits and a unit")
-        timeout_s = int(timeout[1]) * _UNIT_S[timeout[2]]
-    metadata = tuple(
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in headers
-        if not name.startswith(b":")
-    )
-    return RpcHead(
-        fields.get(b":path", b""), timeout_s, fields.get(b"grpc-encoding", b""), metadata
-    )
 
 
 class RpcCount:
@@ -83,11 +37,11 @@ class RpcCount:
             When the limit is reached.
         """
         if self._limit is not None and self.held >= self._limit:
-            raise RpcFailed(
-                "RESOURCE_EXHAUSTED",
+            text = (
                 f"Concurrent RPC limit exceeded! {self.held} are held; raise it with "
-                f"--max-concurrent-rpcs",
+                f"--max-concurrent-rpcs"
             )
+            raise failed(Overloaded(text, retry_after_s=RETRY_SOON_S), EXHAUSTED)
         self.held += 1
 
     def leave(self) -> None:
@@ -170,7 +124,8 @@ class Rpc:
 
     def server_ends(self) -> None:
         """Answer now: the server has no time left."""
-        self._stop(RpcFailed("UNAVAILABLE", "Server is stopping and has cancelled the call"))
+        text = "Server is stopping and has cancelled the call"
+        self._stop(failed(ShuttingDown(text, retry_after_s=RETRY_ELSEWHERE_S)))
 
     # What the method asks for.
 
@@ -252,7 +207,7 @@ class Rpc:
             self._stream.end(block, request_ended=self._request_ended)
 
     def _expired(self) -> None:
-        self._stop(RpcFailed("DEADLINE_EXCEEDED", "the call's deadline has passed"))
+        self._stop(failed(DeadlineExceeded(PASSED)))
 
     def _stop(self, failure: RpcFailed) -> None:
         """Answer at once, and end the method if it runs."""
