@@ -124,6 +124,50 @@ def test_external_data_counts_in_the_digest(folders):
     assert plan_of(folders).versions[0].digest != before
 
 
+def test_external_data_is_that_beside_the_file_that_is_opened(folders):
+    """A benign file beside the link, another beside the real model, which is what is opened."""
+    folder = folders.model("m", content=external_model("w.bin"))
+    (folder / "store").mkdir()
+    (folder / "1" / "model.onnx").rename(folder / "store" / "model.onnx")
+    (folder / "1" / "model.onnx").symlink_to("../store/model.onnx")
+    (folder / "1" / "w.bin").write_bytes(b"1")
+    (folder / "store" / "w.bin").write_bytes(b"1")
+    (version,) = plan_of(folders).versions
+    assert version.model_file == (folder / "store" / "model.onnx").resolve()
+    (folder / "store" / "w.bin").write_bytes(b"2")
+    assert plan_of(folders).versions[0].digest != version.digest
+    outside = folders.root.parent / "outside"
+    outside.touch()
+    (folder / "store" / "w.bin").unlink()
+    (folder / "store" / "w.bin").symlink_to(outside)
+    with pytest.raises(LoadFailed, match=r"external data: .*outside the model repository"):
+        plan_of(folders)
+
+
+def test_links_into_a_store_of_blobs(folders):
+    """Hugging Face's cache: the data lies beside the link, and the blob's name says nothing."""
+    folder = folders.model("m", content=external_model("w.bin"))
+    blobs = folder / "blobs"
+    blobs.mkdir()
+    (folder / "1" / "model.onnx").rename(blobs / "aaa")
+    (folder / "1" / "model.onnx").symlink_to("../blobs/aaa")
+    (folder / "1" / "w.bin").symlink_to("../blobs/bbb")
+    (blobs / "bbb").write_bytes(b"1")
+    (version,) = plan_of(folders).versions
+    assert version.model_file == folder.resolve() / "1" / "model.onnx"
+    (blobs / "bbb").write_bytes(b"2")
+    assert plan_of(folders).versions[0].digest != version.digest
+
+
+def test_a_link_to_a_file_of_another_suffix_is_opened_as_what_it_is_called(folders):
+    folder = folders.model("m", versions=())
+    (folder / "blobs").mkdir()
+    (folder / "blobs" / "aaa").write_bytes(b"PK no protobuf")
+    (folder / "1").mkdir()
+    (folder / "1" / "model.pt").symlink_to("../blobs/aaa")
+    assert plan_of(folders).versions[0].model_file.name == "model.pt"
+
+
 def test_config_and_labels_count_in_the_digest(folders):
     digests = set()
     for config, labels in (("", "a"), ("# x", "a"), ("", "b")):

@@ -30,7 +30,7 @@ class VersionFiles:
     path : Path
         The version's folder.
     model_file : Path
-        The real path of the file to open.
+        The file to open, whose external data lies relative to the folder that it is named in.
     digest : str
         ``sha256:...`` over config, labels and the version's files.
     """
@@ -140,20 +140,29 @@ def _chosen(directory: ModelDirectory, config: ModelConfig | None) -> Mapping[in
     return {version: there[version] for version in chosen}
 
 
-def _external(model_file: Path) -> tuple[str, ...]:
-    """Name the files beside an ONNX model that hold its tensors; other kinds have none."""
-    return () if model_file.suffix in _WITHOUT_EXTERNAL else external_locations(model_file)
+def _opened(path: Path, real: Path, external: tuple[str, ...]) -> Path:
+    """Choose the name to open a version's file by: backends look beside it for external data.
+
+    It is the real file's, unless that says less: caches of Hugging Face's kind link each file of a
+    model to a blob that is called by its content, so that the data lies beside the link alone.
+    """
+    beside = all((real.parent / location).exists() for location in external)
+    if beside and real.suffix == path.suffix:
+        return real
+    return path.parent.resolve(strict=True) / path.name
 
 
 def _version_files(
     directory: ModelDirectory, version: int, path: Path, covered: tuple[bytes, bytes]
 ) -> VersionFiles:
-    model_file = resolve_inside(path, directory.root)
+    real = resolve_inside(path, directory.root)
+    locations = () if path.suffix in _WITHOUT_EXTERNAL else external_locations(real)
+    model_file = _opened(path, real, locations)
     external = {
         f"external:{location}": inside_folder(
-            path.parent, location, root=directory.root, field=f"{path}: external data"
+            model_file.parent, location, root=directory.root, field=f"{path}: external data"
         )
-        for location in _external(model_file)
+        for location in locations
     }
     folder = directory.version_path(version)
     if directory.bare_file is not None:
