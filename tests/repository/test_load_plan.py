@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from onnx import TensorProto, helper
 
@@ -166,6 +168,15 @@ def test_a_link_to_a_file_of_another_suffix_is_opened_as_what_it_is_called(folde
     (folder / "1").mkdir()
     (folder / "1" / "model.pt").symlink_to("../blobs/aaa")
     assert plan_of(folders).versions[0].model_file.name == "model.pt"
+
+
+@pytest.mark.parametrize("name", ["1/model.onnx", "1/weights", "labels.txt"])
+def test_a_fifo_is_refused_by_name_before_anybody_waits_for_it(folders, name):
+    path = folders.model("m") / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(LoadFailed, match=rf"m/{name}: "):
+        plan_of(folders)
 
 
 def test_config_and_labels_count_in_the_digest(folders):

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from segserve.core.errors import LoadFailed
@@ -31,6 +33,14 @@ def test_neighbours_with_a_common_prefix_are_outside(tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(LoadFailed, match="outside"):
         resolve_inside(tmp_path / "root2", tmp_path / "root")
+
+
+def test_what_may_block_whoever_opens_it_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    for name in ("fifo", "link"):
+        with pytest.raises(LoadFailed, match=f"{name}: is neither a file nor a folder"):
+            resolve_inside(tmp_path / name, tmp_path)
 
 
 def test_loops_and_missing_files_are_refused(tmp_path):

@@ -27,7 +27,7 @@ def files_below(folder: Path, root: Path) -> Mapping[str, Path]:
     Raises
     ------
     LoadFailed
-        When a link leads outside `root`, or there are too many files or levels.
+        When a link leads outside `root`, there are too many files or levels, or one is no file.
     """
     found = {}
     for name, path in _walk(folder, root, "", 0):

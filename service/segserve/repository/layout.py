@@ -81,11 +81,20 @@ class ModelDirectory:
         version : int
         filename : str
             ``default_model_filename``; a folder of this name holds its model as ``model.onnx``.
+
+        Raises
+        ------
+        LoadFailed
+            When it is no file: a FIFO, a device or a socket.
         """
         path = self.bare_file or self.version_path(version) / (filename or DEFAULT_MODEL_FILENAME)
         if path.is_dir():
             path = path / DEFAULT_MODEL_FILENAME
-        return path if path.is_file() else None
+        if not path.exists():
+            return None
+        if not path.is_file():
+            raise LoadFailed(f"{path}: expected a model file, got what is no file")
+        return path
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ def resolve_inside(path: Path, root: Path) -> Path:
     Raises
     ------
     LoadFailed
-        When the path does not exist, loops, or leads outside.
+        When the path does not exist, loops, leads outside, or is neither a file nor a folder:
+        whoever opens a FIFO or a device may wait for ever.
     """
     try:
         real = path.resolve(strict=True)
@@ -33,6 +34,8 @@ def resolve_inside(path: Path, root: Path) -> Path:
             f"{path}: leads to {real}, outside the model repository {real_root}: copy the file "
             f"into the repository"
         )
+    if not (real.is_file() or real.is_dir()):
+        raise LoadFailed(f"{path}: is neither a file nor a folder: remove it from the repository")
     return real
 
 
