@@ -159,7 +159,8 @@ class FakeEngine:
 
     def segmentation_info(self, ref):
         self._check(ref)
-        return {"name": ref.name, "family": {"name": "semantic"} if ref.name == "seg" else None}
+        family = {"kind": "semantic", "image_input": "x"} if ref.name == "seg" else None
+        return {"name": ref.name, "family": family}
 
     def label_names(self, ref):
         self._check(ref)

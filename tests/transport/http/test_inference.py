@@ -6,6 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from segserve.core.tensor import DataType, TensorSpec
+from segserve.serving.views import ModelMetadata
+
 INFER = "/v2/models/echo/infer"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -48,6 +51,27 @@ async def test_an_image_as_the_whole_body(http, engine):
     tensor = np.array([3, 4], np.float32).tobytes()
     assert (await http.post(INFER, content=tensor, headers=plain)).content.endswith(tensor)
     assert engine.requests[-1].inputs["x"].tolist() == [[3, 4]]
+
+
+async def test_an_image_for_a_model_that_fills_its_other_inputs_itself(http, engine):
+    two = tuple(TensorSpec(name, DataType.FP32, (-1, 2)) for name in ("size", "x"))
+    engine.model_metadata = lambda ref: ModelMetadata(ref.name, ("3",), "onnx", two, two[1:])
+    headers = {"Inference-Header-Content-Length": "0"}
+    answer = await http.post("/v2/models/seg/infer", content=b"jpeg", headers=headers)
+    assert answer.status_code == 200, answer.json()
+    assert list(engine.requests[-1].inputs) == ["x"]
+    refused = await http.post(INFER, content=b"jpeg", headers=headers)
+    assert refused.status_code == 400
+    assert "'echo' has 2: send a JSON header" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n", b"RIFF....WEBP"])
+async def test_an_image_without_a_header_is_told_which(http, start):
+    kind = {"content-type": "application/x-www-form-urlencoded"}  # what curl sends by itself
+    answer = await http.post("/v2/models/seg/infer", content=start + b"..", headers=kind)
+    assert answer.status_code == 400
+    assert "Inference-Header-Content-Length: 0" in answer.json()["error"]
+    assert "image/jpeg" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(

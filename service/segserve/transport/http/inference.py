@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _BINARY = "application/octet-stream"
 _THREAD_FROM_BYTES = 65_536
+_IMAGE_STARTS = (b"\xff\xd8", b"\x89PNG", b"RIFF")
 
 
 class InferEndpoint:
@@ -55,24 +56,39 @@ class InferEndpoint:
         if (length is not None and length.strip() == "0") or (length is None and is_image_file):
             head = RequestHead(ref, "", dict(request.query_params), call)
             return self._decode_raw(head, body, is_image_file=is_image_file)
+        if length is None:
+            _refuse_bare_image(body)
         return infer_codec.decode_request(RequestHead(ref, "", {}, call), body, length)
 
     def _decode_raw(self, head: RequestHead, body: bytes, *, is_image_file: bool) -> Decoded:
         told = self._engine.model_metadata(head.model)
-        if len(told.inputs) != 1:
+        image_input = self._image_input(head.model)
+        fed = {spec.name: spec for spec in told.inputs}
+        if image_input not in fed and len(fed) != 1:
             raise InvalidInput(
-                f"a raw request needs a model with one input, and '{head.model.name}' has "
-                f"{len(told.inputs)}: send a JSON header"
+                f"a raw request needs a model with one input, or one that takes images; "
+                f"'{head.model.name}' has {len(fed)}: send a JSON header"
             )
-        is_image = is_image_file or self._takes_images(head.model)
+        spec = fed.get(image_input, told.inputs[0])
+        is_image = is_image_file or bool(image_input)
         batched = self._engine.model_config(head.model).max_batch_size > 0
-        return infer_codec.decode_raw_request(
-            head, body, told.inputs[0], is_image=is_image, batched=batched
-        )
+        return infer_codec.decode_raw_request(head, body, spec, is_image=is_image, batched=batched)
 
-    def _takes_images(self, ref: ModelRef) -> bool:
+    def _image_input(self, ref: ModelRef) -> str:
+        """Give the input that the model's family fills from an image; empty without a family."""
         info: Mapping[str, object] = self._engine.segmentation_info(ref)
-        return info.get("family") is not None
+        family = info.get("family")
+        return str(family["image_input"]) if isinstance(family, Mapping) else ""
+
+
+def _refuse_bare_image(body: bytes) -> None:
+    """Say what a body lacks that is an image file without a header that says so."""
+    if body.startswith(_IMAGE_STARTS):
+        raise InvalidInput(
+            "failed to parse the request JSON buffer: the body looks like an image file; to send "
+            "one as it is, add the header 'Inference-Header-Content-Length: 0' or 'Content-Type: "
+            "image/jpeg' (or image/png, image/webp)"
+        )
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
