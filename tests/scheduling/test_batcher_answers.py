@@ -159,16 +159,6 @@ async def test_the_number_of_waiting_shapes_is_bounded(shut_desk):
     assert await desk.value(desk.submit(3.0, 3)) == 6.0
 
 
-async def test_refusals_are_not_held_back_for_the_sake_of_order(shut_desk):
-    desk = shut_desk(max_batch_size=1, preserve_ordering=True)
-    first = await desk.busy(1.0)
-    with pytest.raises(DeadlineExceeded):
-        async with asyncio.timeout(1):
-            await desk.submit(2.0, deadline=Deadline.after(0.01))
-    desk.model.gate.set()
-    assert await desk.value(first) == 2.0
-
-
 class SlowBackend:
     """Holds its thread for a quarter of a second."""
 

@@ -17,7 +17,6 @@ from segserve.core.errors import BackendFailed, Cancelled, DeadlineExceeded, Ser
 from segserve.core.messages import Timings
 from segserve.scheduling.batch_run import ModelRun, Outcome, RunModel, followed, run_rows
 from segserve.scheduling.item import BatchResult, Entry, Item, fresh
-from segserve.scheduling.ordering import Ordering
 from segserve.scheduling.policy import BatchLimits, Take, WaitUntil, decide
 from segserve.scheduling.queues import BucketQueues
 
@@ -70,7 +69,6 @@ class Batcher:
         self._limits = limits
         self._observer = observer
         self._queues = BucketQueues(limits)
-        self._ordering = Ordering()
         self._running: set[asyncio.Task[None]] = set()
         self._pump_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -103,29 +101,21 @@ class Batcher:
         entry = self._queues.add(item, loop)
         self._schedule_pump(loop)
         try:
-            if self._limits.preserve_ordering:
-                return await self._in_order(entry)
             return await entry.future
         finally:
             self._queues.discard(entry)
             entry.forget()
 
-    async def _in_order(self, entry: Entry) -> BatchResult:
-        """Wait until the entry and all that came before it are done, or their callers gone.
-
-        What was refused while it queued never ran: its refusal is not held back.
-        """
-        ticket = self._ordering.enter()
-        gone = False
+    async def submit_all(self, items: Sequence[Item]) -> Sequence[BatchResult]:
+        """Queue the items of one request; when one fails, the rest leave the queue."""
+        if len(items) == 1:
+            return [await self.submit(items[0])]
+        tasks = [asyncio.ensure_future(self.submit(item)) for item in items]
         try:
-            return await entry.future
-        except asyncio.CancelledError:
-            gone = True
-            raise
+            return await asyncio.gather(*tasks)
         finally:
-            self._ordering.finish(ticket)
-            if entry.taken and not gone:
-                await ticket.released.wait()
+            for task in tasks:
+                task.cancel()
 
     # --- cutting batches
 

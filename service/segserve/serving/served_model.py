@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -27,12 +27,13 @@ from segserve.observability.tracing import Stamps
 from segserve.repository.model_config import ModelConfig
 from segserve.scheduling.batch import stack
 from segserve.scheduling.batcher import Batcher, BatchResult, Item
+from segserve.scheduling.ordering import Ordering
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.cpu_side import CpuSide
 from segserve.serving.image_steps import image_bytes, prepare_image
 from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
-from segserve.serving.job import Job
+from segserve.serving.job import Answer, Job
 from segserve.serving.outputs_size import OutputsSize
 from segserve.serving.refine_step import Finisher
 from segserve.serving.region_ids import region_ids
@@ -96,6 +97,7 @@ class ServedModel:
         self._batched = parts.config.max_batch_size > 0
         self._on_cpu = parts.instances.device == "cpu"
         self._outputs = OutputsSize(parts.outputs)
+        self._ordering = Ordering()
         self._finisher: Finisher | None = None
         if parts.family is not None:
             cpu = parts.cpu
@@ -103,6 +105,17 @@ class ServedModel:
 
     def _is_bulk(self, request: InferRequest | SegmentRequest) -> bool:
         return self.parts.batcher.limits.is_bulk(request.priority)
+
+    def _job(
+        self,
+        cost_bytes: int,
+        start: Callable[[Stamps], Awaitable[Answer]],
+        request: InferRequest | SegmentRequest,
+    ) -> Job[Answer]:
+        """Make a job; where order is preserved, its place is taken when it is started."""
+        if self.parts.batcher.limits.preserve_ordering:
+            start = partial(self._ordering.in_turn, start)
+        return Job(cost_bytes, start, self._is_bulk(request))
 
     def infer_job(self, request: InferRequest) -> Job[InferResponse]:
         """Look at a tensor request, or one that carries encoded images; nothing runs yet.
@@ -118,14 +131,13 @@ class ServedModel:
             images = to_segment_requests(request, family.image_input, names)
             looks = [self._look(image) for image in images]
             cost_bytes = sum(look.cost_bytes for look in looks)
-            start = partial(self._infer_images, request, looks)
-            return Job(cost_bytes, start, self._is_bulk(request))
+            return self._job(cost_bytes, partial(self._infer_images, request, looks), request)
         rows = check_inputs(
             request, self.parts.inputs, max_batch_size=self.parts.config.max_batch_size
         )
         names = check_outputs(request, [spec.name for spec in self.parts.outputs])
         cost_bytes = 2 * sum(_content_bytes(array) for array in request.inputs.values())
-        return Job(cost_bytes, partial(self._infer, request, rows, names), self._is_bulk(request))
+        return self._job(cost_bytes, partial(self._infer, request, rows, names), request)
 
     async def _infer(
         self, request: InferRequest, rows: int, names: Sequence[str], stamps: Stamps
@@ -161,7 +173,7 @@ class ServedModel:
             )
             for row in range(rows)
         ]
-        return await _all(self.parts.batcher, items)
+        return await self.parts.batcher.submit_all(items)
 
     async def _infer_images(
         self, request: InferRequest, looks: Sequence[_Look], stamps: Stamps
@@ -194,7 +206,7 @@ class ServedModel:
             When the image's header or the options are wrong.
         """
         look = self._look(request)
-        return Job(look.cost_bytes, partial(self._segment, look), self._is_bulk(request))
+        return self._job(look.cost_bytes, partial(self._segment, look), request)
 
     def _look(self, request: SegmentRequest) -> _Look:
         """Plan an image, and count wire bytes, decoded pixels, network input and outputs."""
@@ -281,15 +293,3 @@ class ServedModel:
 def _content_bytes(array: Array) -> int:
     """Bytes of an array's elements, of BYTES elements too."""
     return sum(map(len, array.flat)) if array.dtype == object else array.nbytes
-
-
-async def _all(batcher: Batcher, items: Sequence[Item]) -> Sequence[BatchResult]:
-    """Submit the items of one request; when one fails, the rest leave the queue."""
-    if len(items) == 1:
-        return [await batcher.submit(items[0])]
-    tasks = [asyncio.ensure_future(batcher.submit(item)) for item in items]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
