@@ -24,7 +24,9 @@ def test_needs_stand_before_what_needs_them_and_are_told_in_full() -> None:
         assert all(order.index(need) < order.index(group) for need in needs)
         assert all(set(NEEDS.get(need, ())) <= set(needs) for need in needs)
     wanted = with_needs([KernelGroup.TEXTON, KernelGroup.MASKS])
-    assert wanted == tuple(map(KernelGroup, ["runs", "polygons", "masks", "kmeans", "texton"]))
+    assert wanted == tuple(
+        map(KernelGroup, ["runs", "sets", "polygons", "masks", "kmeans", "texton"])
+    )
 
 
 def test_every_kernel_module_is_loaded() -> None:

@@ -7,7 +7,13 @@ from segserve.ops.kernel_cache import njit
 
 @njit()
 def runs():
-    """Of what makes, reads and combines runs."""
+    """Of what makes and reads runs."""
+    return 0
+
+
+@njit()
+def sets():
+    """Of what combines runs and takes parts of them."""
     return 0
 
 

@@ -39,6 +39,7 @@ class KernelGroup(StrEnum):
     """
 
     RUNS = "runs"
+    SETS = "sets"
     CRF = "crf"
     POLYGONS = "polygons"
     MASKS = "masks"
@@ -61,9 +62,10 @@ class KernelGroup(StrEnum):
 
 NEEDS: Mapping[KernelGroup, tuple[KernelGroup, ...]] = {
     KernelGroup.POLYGONS: (KernelGroup.RUNS,),
-    KernelGroup.MASKS: (KernelGroup.RUNS, KernelGroup.POLYGONS),
+    KernelGroup.SETS: (KernelGroup.RUNS,),
+    KernelGroup.MASKS: (KernelGroup.RUNS, KernelGroup.SETS, KernelGroup.POLYGONS),
     KernelGroup.LABEL_MAPS: (KernelGroup.RUNS,),
-    KernelGroup.OUTLINES: (KernelGroup.RUNS,),
+    KernelGroup.OUTLINES: (KernelGroup.RUNS, KernelGroup.SETS),
     KernelGroup.GMM: (KernelGroup.KMEANS,),
     KernelGroup.GRAPH_CUT: (KernelGroup.KMEANS, KernelGroup.GMM),
     KernelGroup.TEXTON: (KernelGroup.KMEANS,),
@@ -152,8 +154,12 @@ def _run_segmenter(group: KernelGroup) -> None:
 
 
 def _run_runs() -> None:
-    rle.decode(rle_sets.union((_FULL, _FULL)))
-    rle.to_bbox(_FULL)
+    rle.decode(_FULL)
+    rle.encode(np.ones((1, 1), dtype=np.uint8))
+
+
+def _run_sets() -> None:
+    rle.to_bbox(rle_sets.union((_FULL, _FULL)))
 
 
 def _run_polygons() -> None:
@@ -192,6 +198,7 @@ def _run_crf() -> None:
 
 _RUNS: Mapping[KernelGroup, Callable[[], None]] = {
     KernelGroup.RUNS: _run_runs,
+    KernelGroup.SETS: _run_sets,
     KernelGroup.CRF: _run_crf,
     KernelGroup.POLYGONS: _run_polygons,
     KernelGroup.MASKS: _run_masks,
