@@ -53,5 +53,42 @@ async def test_stopping_lets_requests_finish(http, http_server, engine):
         await http.get("/v2/health/live")
 
 
+async def test_a_server_that_drains_is_alive_and_refuses_inference(http, http_server, engine):
+    release = asyncio.Event()
+
+    async def wait(_ref):
+        await release.wait()
+
+    engine._maybe_hang = wait
+    asking = asyncio.create_task(http.post(INFER, json=document()))
+    await engine.wait_requests()
+    draining = asyncio.create_task(http_server.drain(10))
+    await asyncio.sleep(0.05)
+    assert not draining.done()
+    live = await http.get("/v2/health/live")
+    assert (live.status_code, live.headers["connection"]) == (200, "close")
+    refused = await http.post(INFER, json=document())
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "1"
+    assert refused.headers["segserve-error-kind"] == "unavailable"
+    assert "Server is stopping" in refused.json()["error"]
+    release.set()
+    async with asyncio.timeout(10):
+        await draining
+    assert (await asking).status_code == 200
+    assert (await http.get("/v2/health/live")).status_code == 200, "until it is stopped"
+
+
+async def test_what_takes_longer_than_the_grace_is_told_to_go_elsewhere(http, http_server, engine):
+    asking = asyncio.create_task(http.post("/v2/models/hang/infer", json=document()))
+    await engine.wait_requests()
+    async with asyncio.timeout(2):
+        await http_server.drain(0.05)
+        answer = await asking
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert engine.cancelled.is_set()
+
+
 async def test_stop_before_start(engine):
     await HttpServer(engine, HttpOptions()).stop(1)
