@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows every class, and the life of the process."""
+"""The composition root: the only module that knows every class, and the process's signals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NoReturn
 
 import uvloop
 
@@ -17,6 +17,7 @@ from segserve.core.errors import ServiceError
 from segserve.execution.cores import available_cores
 from segserve.execution.cpu_pool import CpuPool
 from segserve.execution.waiting_room import RoomLimits, WaitingRoom
+from segserve.lifetime import Application, StopTimes, listen, shut_down
 from segserve.observability.logging import setup_logging
 from segserve.observability.metrics import GaugeSource, Metrics
 from segserve.observability.tracing import NoTracer, OtlpTracer, Tracer
@@ -36,20 +37,6 @@ from segserve.transport.http.server import HttpOptions, HttpServer
 
 log = logging.getLogger(__name__)
 _SWITCH_INTERVAL_S = 5e-4  # how long a thread keeps the GIL when another wants it
-
-
-@dataclass(frozen=True)
-class Application:
-    """Everything that lives as long as the process."""
-
-    settings: Settings
-    engine: Engine
-    control: ModelControl
-    cpu: CpuSide
-    metrics: Metrics
-    grpc: GrpcServer | None
-    http: HttpServer | None
-    metrics_server: MetricsServer | None
 
 
 def build(settings: Settings) -> Application:
@@ -79,7 +66,7 @@ def build(settings: Settings) -> Application:
     _add_gauges(metrics, admission, registry)
     _add_queue_gauges(metrics, cpu)
     return Application(
-        settings=settings,
+        stop_times=StopTimes(settings.drain_delay, settings.exit_timeout_secs),
         engine=engine,
         control=control,
         cpu=cpu,
@@ -197,27 +184,47 @@ def _add_queue_gauges(metrics: Metrics, cpu: CpuSide) -> None:
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after a clean stop, 1 when the server could not start."""
+    """Serve until SIGTERM or SIGINT; 0 after a stop, 1 when the server could not start.
+
+    Ends the process itself when something hangs that a return would wait for.
+    """
     setup_logging(settings.log_format.value, verbose=settings.log_verbose > 0)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         return uvloop.run(_serve(settings))
     except (ServiceError, OSError) as error:
-        log.critical("server_failed", extra={"error": str(error)})
-        return 1
+        return _failed(error)
+
+
+def _failed(error: ServiceError | OSError) -> int:
+    log.critical("server_failed", extra={"error": str(error)})
+    return 1
 
 
 async def _serve(settings: Settings) -> int:
     stop = _stop_event()
     app = build(settings)
+    ended = True
     try:
-        await _listen(app)
-        return await _load_and_wait(app, stop)
+        await listen(app)
+        code = await _load_and_wait(app, stop, exit_on_error=settings.exit_on_error)
+    except (ServiceError, OSError) as error:
+        code = _failed(error)
     finally:
-        await _shut_down(app)
+        ended = await shut_down(app)
+    if not ended:
+        _leave(code)
+    return code
 
 
-async def _load_and_wait(app: Application, stop: asyncio.Event) -> int:
+def _leave(code: int) -> NoReturn:
+    """End the process though threads of it run, which the interpreter would wait for."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+async def _load_and_wait(app: Application, stop: asyncio.Event, *, exit_on_error: bool) -> int:
     """Load what should be there, then wait for the end; a signal ends either."""
     loading = asyncio.create_task(app.control.start())
     stopping = asyncio.create_task(stop.wait())
@@ -226,7 +233,7 @@ async def _load_and_wait(app: Application, stop: asyncio.Event) -> int:
         if not loading.done():
             return 0
         failed = loading.result()
-        if failed and app.settings.exit_on_error:
+        if failed and exit_on_error:
             log.critical("exit_on_error", extra={"models": list(failed)})
             return 1
         log.info("ready" if app.engine.ready() else "started", extra={"failed": list(failed)})
@@ -251,31 +258,3 @@ def _stop_event() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     return stop
-
-
-async def _listen(app: Application) -> None:
-    """Open the ports before the models load, so that liveness is green and readiness tells."""
-    servers = {"grpc": app.grpc, "http": app.http, "metrics": app.metrics_server}
-    for protocol, server in servers.items():
-        if server is not None:
-            port = await server.start()
-            fields = {"protocol": protocol, "address": server.address, "port": port}
-            log.info("listening", extra=fields)
-
-
-async def _shut_down(app: Application) -> None:
-    """Not ready first, then serve on for the drain delay, then stop from the outside in."""
-    settings = app.settings
-    app.engine.begin_drain()
-    await asyncio.sleep(settings.drain_delay)
-    stops = [s.stop(settings.exit_timeout_secs) for s in (app.grpc, app.http) if s is not None]
-    await asyncio.gather(*stops)
-    try:
-        async with asyncio.timeout(settings.exit_timeout_secs):
-            await app.engine.stop()
-    except TimeoutError:
-        log.warning("exit_timed_out", extra={"seconds": settings.exit_timeout_secs})
-    await app.cpu.close()
-    if app.metrics_server is not None:
-        await app.metrics_server.stop(0.0)
-    log.info("stopped")

@@ -38,7 +38,9 @@ def test_serves_counts_every_phase_and_stops_cleanly(serve, repository, models, 
     assert names.index("stopping") < names.index("stopped")
 
 
-def test_a_running_request_is_answered_after_sigterm(serve, repository, models, infer):
+def test_a_running_request_is_answered_after_sigterm_and_liveness_stays_green(
+    serve, repository, models, infer
+):
     models.slow(repository, size=512, rounds=250)
     server = serve("--model-repository", repository).wait_started()
     answers = []
@@ -51,7 +53,14 @@ def test_a_running_request_is_answered_after_sigterm(serve, repository, models, 
     for caller in callers:
         caller.start()
     time.sleep(0.8)  # the bodies are in, the first run has begun
-    assert server.stop() == 0
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_event("stopping")
+    time.sleep(0.2)
+    assert httpx.get(server.http + "/v2/health/live").status_code == 200
+    assert httpx.get(server.http + "/v2/health/ready").status_code == 503
+    late = infer(server, "slow", [0.0], [1, 1, 1])
+    assert (late.status_code, late.headers["retry-after"]) == (503, "1")
+    assert server.process.wait(30) == 0
     for caller in callers:
         caller.join()
     assert [a.status_code for a in answers] == [200, 200, 200]
@@ -69,6 +78,21 @@ def test_not_ready_but_alive_and_serving_while_draining(serve, repository, model
     answer = infer(server, "identity", [1.0], [1, 1])
     assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     assert server.process.wait(20) == 0
+
+
+def test_a_load_that_does_not_end_does_not_hold_a_stop_up(serve, repository, models):
+    folder = models.identity(repository, "endless")
+    (folder / "config.pbtxt").write_text(
+        'model_warmup { name: "w" count: 1000000000 inputs { key: "x" value { '
+        "data_type: TYPE_FP32 dims: [ 1 ] zero_data: true } } }"
+    )
+    server = serve("--model-repository", repository, "--exit-timeout-secs", 1)
+    server.wait_event("listening", protocol="metrics")
+    time.sleep(0.5)
+    start_s = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - start_s < 4
+    assert server.wait_event("load_abandoned")["models"] == ["endless"]
 
 
 def test_a_second_signal_ends_the_process_at_once(serve, repository, models):

@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from segserve.core.errors import LoadFailed, NotFound, ServiceError, Unavailable
 from segserve.execution.heap import trim_heap
@@ -65,7 +66,7 @@ class ModelControl:
         tuple of str
             The models that failed; why is in the log and in the repository index.
         """
-        seen = await asyncio.to_thread(self._store.snapshot)
+        seen = await self._look()
         self._seen = _fingerprints(seen)
         names = tuple(seen.models)
         for name, reason in seen.refused.items():
@@ -161,9 +162,8 @@ class ModelControl:
     ) -> LoadPlan:
         """Read what a load means; what nobody foresaw fails this model alone."""
         try:
-            return await asyncio.to_thread(
-                self._store.plan, name, config_json=config_json, files=files
-            )
+            plan = partial(self._store.plan, name, config_json=config_json, files=files)
+            return await self._loader.threads.run(name, plan)
         except ServiceError:
             raise
         except Exception as error:
@@ -219,7 +219,7 @@ class ModelControl:
 
     async def _poll_once(self, pending: dict[str, str]) -> dict[str, str]:
         """Act on what this look and the one before agree on; gives what is new in this one."""
-        now = _fingerprints(await asyncio.to_thread(self._store.snapshot))
+        now = _fingerprints(await self._look())
         before = self._seen
         changed = {n: f for n, f in now.items() if before.get(n) != f}
         changed |= {name: _GONE for name in before if name not in now}
@@ -231,6 +231,13 @@ class ModelControl:
             self._registry.forget(name)
         await asyncio.gather(*(self._load_quietly(n) for n in settled if n in after))
         return {n: f for n, f in changed.items() if n not in settled}
+
+    async def _look(self) -> RepositorySnapshot:
+        return await self._loader.threads.run("the repository", self._store.snapshot)
+
+    async def wait_loads(self, timeout_s: float) -> tuple[str, ...]:
+        """Wait for the threads of loads whose callers have gone; name the models that hang."""
+        return await self._loader.threads.wait_ended(timeout_s)
 
     async def close(self) -> None:
         """Stop polling and compiling, and remove what load requests brought."""

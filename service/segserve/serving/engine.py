@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -161,7 +162,7 @@ class Engine:
         self._draining = self._stopped = True
         await self._control.close()
         await self._registry.close()
-        self._tracer.close()
+        await asyncio.to_thread(self._tracer.close)
 
     # --- models
 

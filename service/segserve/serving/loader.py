@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from segserve.core.errors import LoadFailed, ServiceError
 from segserve.core.messages import ModelRef
@@ -28,6 +28,7 @@ from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.backend_choice import CLASSICAL, inspect_model, open_backends
 from segserve.serving.cpu_side import CpuSide
 from segserve.serving.limits import batch_limits
+from segserve.serving.load_threads import LoadThreads
 from segserve.serving.served_model import ServedModel, ServedParts
 from segserve.serving.statistics import ModelMeter
 from segserve.serving.warm_samples import warm
@@ -67,11 +68,17 @@ class Loader:
         Larger images are refused before they are decoded.
     auto_complete : bool
         Fill configs from the model file.
+
+    Attributes
+    ----------
+    threads : LoadThreads
+        Where everything runs that blocks while models load.
     """
 
     def __init__(
         self, cpu: CpuSide, metrics: Metrics, *, max_image_pixels: int, auto_complete: bool
     ) -> None:
+        self.threads = LoadThreads()
         self._cpu = cpu
         self._kernels = Kernels(cpu.pool.cores)
         self._metrics = metrics
@@ -93,7 +100,7 @@ class Loader:
         """
         start_s = time.perf_counter()
         try:
-            opened = await asyncio.to_thread(self._open, plan, version)
+            opened = await self.threads.run(plan.name, partial(self._open, plan, version))
         except ServiceError:
             raise
         except Exception as error:
