@@ -57,6 +57,18 @@ def test_a_good_repository(tmp_path, capsys):
             '\n\nparameters { key: "family" value { string_value: "sematic" } }',
             "config.pbtxt:3: parameters[family]: ",
         ),
+        (
+            "\ninstance_group [ { kind: KIND_GPU }, { kind: KIND_CPU } ]",
+            "config.pbtxt:2: instance_group: mixes KIND_GPU and KIND_CPU",
+        ),
+        (
+            'optimization { execution_accelerators {\ngpu_execution_accelerator { name: "cda" } } }',
+            "gpu_execution_accelerator[0].name: names 'cda'; known are cuda, openvino, tensorrt: did",
+        ),
+        (
+            '\nmodel_warmup { inputs { key: "x" value { data_type: TYPE_FP32 input_data_file: "f" } } }',
+            "config.pbtxt:2: model_warmup[0].inputs[x].input_data_file: ",
+        ),
     ],
 )  # fmt: skip
 def test_a_bad_config_is_named_with_its_line(tmp_path, capsys, config, said):

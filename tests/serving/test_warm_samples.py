@@ -67,12 +67,25 @@ def test_configured_samples(tmp_path):
         ("data_type: TYPE_FP32 dims: [ 3, -1 ] zero_data: true", "dims without -1"),
         (
             'data_type: TYPE_FP32 dims: [ 1 ] input_data_file: "../../x"',
-            "out of the model's folder",
+            "cannot be opened|outside",
         ),
-        ('data_type: TYPE_FP32 dims: [ 1 ] input_data_file: "none"', "cannot be read"),
+        (
+            'data_type: TYPE_FP32 dims: [ 1 ] input_data_file: "none"',
+            "warmup/none: cannot be opened",
+        ),
+        ('data_type: TYPE_FP32 dims: [ 2 ] input_data_file: "four"', "has 4 bytes, .* needs 8"),
     ],
 )
 def test_bad_samples_are_named(tmp_path, value, message):
+    (tmp_path / "warmup").mkdir()
+    (tmp_path / "warmup" / "four").write_bytes(b"1234")
     sample = f'model_warmup [ {{ name: "s" inputs {{ key: "x" value {{ {value} }} }} }} ]'
-    with pytest.raises(LoadFailed, match=message):
+    place = r"^c:5: model_warmup\[0\]\.inputs\[x\]"
+    with pytest.raises(LoadFailed, match=f"{place}.*({message})"):
+        run(sample, None, tmp_path)
+
+
+def test_a_sample_of_an_input_that_is_not_there(tmp_path):
+    sample = 'model_warmup { name: "s" inputs { key: "z" value { zero_data: true } } }'
+    with pytest.raises(LoadFailed, match=r"inputs\[z\]: no input .* expected one of \['x'\]"):
         run(sample, None, tmp_path)

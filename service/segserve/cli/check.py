@@ -103,8 +103,9 @@ def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
         Where the server would not load it.
     """
     from segserve.families.factory import build_family
-    from segserve.serving.backend_choice import inspect_model, onnx_options
+    from segserve.serving.backend_choice import check_devices, inspect_model, onnx_options
     from segserve.serving.limits import batch_limits
+    from segserve.serving.warm_samples import configured_samples
 
     graph = inspect_model(plan.config, version.model_file)
     config = complete(plan.config, plan.name, graph, version.model_file.name)
@@ -113,6 +114,8 @@ def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
         family = build_family(
             config.parameters, plan.labels, inputs, outputs, max_image_pixels=MAX_IMAGE_PIXELS
         )
+        check_devices(config)
+        configured_samples(config, plan.directory.path)
         onnx_options(config, 1, None)
         batch_limits(config, cores=1, on_cpu=True)
     except ServiceError as error:

@@ -10,6 +10,7 @@ from segserve.core.tensor import TensorSpec
 from segserve.execution.backend import Backend, GraphSpecs
 from segserve.execution.onnx import OnnxBackend, OnnxOptions, inspect_onnx
 from segserve.execution.torchscript import TorchOptions, TorchScriptBackend, inspect_torchscript
+from segserve.families.parameter_values import nearest
 from segserve.repository.layout import is_torchscript
 from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
 from segserve.serving.limits import whole_number
@@ -117,6 +118,19 @@ def torch_options(config: ModelConfig, cores: int, device_id: int | None) -> Tor
     )
 
 
+def check_devices(config: ModelConfig) -> None:
+    """Check what a config says of devices, whichever of them this machine has.
+
+    Raises
+    ------
+    LoadFailed
+        When no machine could do as it says.
+    """
+    _devices(config)
+    for on_gpu in (False, True):
+        _accelerators(config, on_gpu=on_gpu)
+
+
 def _devices(config: ModelConfig) -> tuple[int | None, ...]:
     """Give the devices to open the model on; None for the CPU."""
     groups = config.instance_group or (InstanceGroup(),)
@@ -125,13 +139,13 @@ def _devices(config: ModelConfig) -> tuple[int | None, ...]:
         return (None,)
     if len(on_gpu) != len(groups):
         raise LoadFailed(
-            f"model '{config.name}': instance_group mixes KIND_GPU and KIND_CPU, which cannot be "
+            f"{config.origin.at('instance_group')}: mixes KIND_GPU and KIND_CPU, which cannot be "
             f"served together yet: keep one kind"
         )
     devices = tuple(sorted({gpu for group in on_gpu for gpu in group.gpus or (0,)}))
     if len(devices) > 1:
         raise LoadFailed(
-            f"model '{config.name}': instance_group names the devices {list(devices)}, but one "
+            f"{config.origin.at('instance_group')}: names the devices {list(devices)}, but one "
             f"server uses one device: start a server per device"
         )
     return devices
@@ -150,11 +164,14 @@ def _accelerators(config: ModelConfig, *, on_gpu: bool) -> dict[str, Mapping[str
         return {}
     listed = optimization.execution_accelerators
     chosen = listed.gpu_execution_accelerator if on_gpu else listed.cpu_execution_accelerator
-    unknown = [a.name for a in chosen if a.name not in _PROVIDERS]
+    unknown = [(at, a.name) for at, a in enumerate(chosen) if a.name not in _PROVIDERS]
     if unknown:
+        at, name = unknown[0]
+        listed_as = f"{'gpu' if on_gpu else 'cpu'}_execution_accelerator[{at}].name"
+        where = config.origin.at(f"optimization.execution_accelerators.{listed_as}")
         raise LoadFailed(
-            f"model '{config.name}': execution_accelerators names '{unknown[0]}'; known are "
-            f"{', '.join(sorted(_PROVIDERS))}"
+            f"{where}: names '{name}'; known are {', '.join(sorted(_PROVIDERS))}"
+            f"{nearest(name, sorted(_PROVIDERS))}"
         )
     return {_PROVIDERS[a.name]: a.parameters for a in chosen}
 

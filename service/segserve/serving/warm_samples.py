@@ -12,6 +12,7 @@ from segserve.execution.backend import Backend
 from segserve.execution.warmup import WarmSample, WarmTensor, run_samples
 from segserve.families.family import Family
 from segserve.repository.model_config import ModelConfig, ModelWarmup, WarmupInput
+from segserve.repository.paths import inside_folder
 
 
 def warm(
@@ -29,10 +30,24 @@ def warm(
     LoadFailed
         Naming the sample that the model failed on.
     """
-    samples = [_configured(config, sample, folder) for sample in config.model_warmup]
+    samples = configured_samples(config, folder)
     if family is not None:
         samples += [_bucket(config, height, width) for height, width in family.warm_shapes]
     run_samples(backends, samples)
+
+
+def configured_samples(config: ModelConfig, folder: Path) -> list[WarmSample]:
+    """Give what ``model_warmup`` asks for, its files read.
+
+    Raises
+    ------
+    LoadFailed
+        Naming field, got, expected and the fix.
+    """
+    return [
+        _configured(config, index, sample, folder)
+        for index, sample in enumerate(config.model_warmup)
+    ]
 
 
 def _bucket(config: ModelConfig, height_px: int, width_px: int) -> WarmSample:
@@ -50,37 +65,43 @@ def _bucket(config: ModelConfig, height_px: int, width_px: int) -> WarmSample:
     return WarmSample(f"bucket {height_px}x{width_px}", inputs)
 
 
-def _configured(config: ModelConfig, sample: ModelWarmup, folder: Path) -> WarmSample:
+def _configured(config: ModelConfig, index: int, sample: ModelWarmup, folder: Path) -> WarmSample:
     rows = (max(1, sample.batch_size),) if config.max_batch_size else ()
-    inputs = {
-        name: _tensor(config, sample, given, rows, folder) for name, given in sample.inputs.items()
-    }
+    known = [spec.name for spec in config.input_specs()]
+    inputs = {}
+    for name, given in sample.inputs.items():
+        where = config.origin.at(f"model_warmup[{index}].inputs[{name}]")
+        if name not in known:
+            raise LoadFailed(f"{where}: no input of the model: expected one of {known}")
+        inputs[name] = _tensor(where, given, rows, folder)
     return WarmSample(sample.name, inputs, max(1, sample.count))
 
 
-def _tensor(
-    config: ModelConfig,
-    sample: ModelWarmup,
-    given: WarmupInput,
-    rows: tuple[int, ...],
-    folder: Path,
-) -> WarmTensor:
+def _tensor(where: str, given: WarmupInput, rows: tuple[int, ...], folder: Path) -> WarmTensor:
     if given.data_type is None or any(d < 0 for d in given.dims):
+        kind = given.data_type.value if given.data_type is not None else "none"
         raise LoadFailed(
-            f"model '{config.name}': model_warmup '{sample.name}' needs a data_type and dims "
-            f"without -1, got {given.data_type} {list(given.dims)}"
+            f"{where}: expected a data_type and dims without -1, got {kind} {list(given.dims)}"
         )
     content: bytes | str = "random" if given.random_data else "zero"
     if given.input_data_file:
-        content = _read(config, sample, folder / "warmup" / given.input_data_file, folder)
-    return WarmTensor(given.data_type, (*rows, *given.dims), content)
+        content = _read(f"{where}.input_data_file", folder, given.input_data_file)
+    tensor = WarmTensor(given.data_type, (*rows, *given.dims), content)
+    if isinstance(content, bytes):
+        _check_bytes(where, tensor)
+    return tensor
 
 
-def _read(config: ModelConfig, sample: ModelWarmup, path: Path, folder: Path) -> bytes:
-    where = f"model '{config.name}': model_warmup '{sample.name}'"
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise LoadFailed(f"{where}: input_data_file leads out of the model's folder")
+def _read(where: str, folder: Path, name: str) -> bytes:
+    path = inside_folder(folder / "warmup", name, root=folder, field=where)
     try:
         return path.read_bytes()
     except OSError as error:
         raise LoadFailed(f"{where}: {path} cannot be read: {error.strerror}") from error
+
+
+def _check_bytes(where: str, tensor: WarmTensor) -> None:
+    try:
+        tensor.array()
+    except LoadFailed as error:
+        raise LoadFailed(f"{where}: {error.message}") from None
