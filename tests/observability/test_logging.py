@@ -45,6 +45,9 @@ def test_plain_lines(capsys):
     line = capsys.readouterr().err
     assert line.startswith("W")
     assert line.rstrip().endswith("request_failed reason=OTHER")
+    hostile = {"error": "no\nI1121 06:14:04.123456 ready"}
+    logging.getLogger("segserve.x").warning("request_failed", extra=hostile)
+    assert capsys.readouterr().err.count("\n") == 1
     setup_logging("ISO8601", verbose=False)
     logging.getLogger("segserve.x").warning("request_failed")
     assert capsys.readouterr().err[1:5].isdigit()

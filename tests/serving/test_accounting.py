@@ -57,8 +57,9 @@ async def test_an_answer(parts):
     ],
 )
 async def test_failures_by_reason(parts, error, raised, reason):
-    with pytest.raises(raised):
+    with pytest.raises(raised) as caught:
         await Accounts(NoTracer()).answer(work(parts), ending(error=error))
+    assert caught.value.told
     assert len(failures(parts)) == 1
     assert f'reason="{reason}"' in failures(parts)[0]
     assert parts.meter.view("m", "1").inference_stats.fail.count == 1

@@ -54,6 +54,10 @@ class ServiceError(Exception):
     """
 
     kind: ErrorKind = ErrorKind.INTERNAL
+    told = False
+    """Whether the log has it already: a failure is logged once."""
+    request_id = ""
+    """The caller's name for its request, where one was read."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)

@@ -26,9 +26,14 @@ class _PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created, UTC)
         stamp = when.isoformat() if self._iso else when.strftime("%m%d %H:%M:%S.%f")
-        fields = (f"{k}={v}" for k, v in record.__dict__.items() if k not in _FIELDS)
+        fields = (f"{k}={_one_line(v)}" for k, v in record.__dict__.items() if k not in _FIELDS)
         line = f"{record.levelname[0]}{stamp} {record.getMessage()} {' '.join(fields)}".rstrip()
         return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def _one_line(value: object) -> str:
+    """Write a field so that nothing in it looks like another line: callers choose some of them."""
+    return str(value).replace("\n", "\\n").replace("\r", "\\r")
 
 
 def setup_logging(log_format: str, *, verbose: bool) -> None:

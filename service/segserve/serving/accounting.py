@@ -16,16 +16,18 @@ from segserve.serving.served_model import ServedModel
 
 log = logging.getLogger(__name__)
 
-_FAILURE_REASONS = {
+_REASONS = {
     ErrorKind.OVERLOADED: "REJECTED",
     ErrorKind.QUEUE_TIMEOUT: "REJECTED",
     ErrorKind.CANCELLED: "CANCELED",
     ErrorKind.INTERNAL: "BACKEND",
 }
-"""Triton's `reason` label of ``nv_inference_request_failure``; OTHER for the rest."""
-
-
 _CLOCKS_APART_S = 0.05
+
+
+def failure_reason(kind: ErrorKind) -> str:
+    """Give Triton's `reason` label of ``nv_inference_request_failure``."""
+    return _REASONS.get(kind, "OTHER")
 
 
 class Work:
@@ -99,12 +101,15 @@ class Accounts:
                 self._failed(work, "OTHER", PASSED)
             raise
         except ServiceError as error:
-            self._failed(work, _FAILURE_REASONS.get(error.kind, "OTHER"), error.message)
+            self._failed(work, failure_reason(error.kind), error.message)
+            error.told = True
             raise
         except Exception as error:  # the border where unforeseen failures become answers
             log.exception("request_crashed", extra=work.log_fields())
             self._failed(work, "BACKEND", repr(error))
-            raise BackendFailed(f"internal error: {error!r}") from error
+            answered = BackendFailed(f"internal error: {error!r}")
+            answered.told = True
+            raise answered from error
         self._succeeded(work, answer.timings)
         return answer
 

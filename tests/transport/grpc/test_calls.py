@@ -33,7 +33,7 @@ async def test_counting():
         await release.wait()
         return b"x"
 
-    running = asyncio.create_task(calls.unary(answer).answer(b"", FakeContext()))
+    running = asyncio.create_task(calls.unary("s/M", answer).answer(b"", FakeContext()))
     await asyncio.sleep(0)
     assert calls.running == 1
     assert not await calls.wait_idle(0.01)
@@ -48,7 +48,7 @@ async def test_calls_that_are_not_counted():
     async def answer(_messages, _context):
         assert calls.running == 0
 
-    await calls.stream(answer, counted=False).answer(None, FakeContext())
+    await calls.stream("s/M", answer, counted=False).answer(None, FakeContext())
 
 
 @pytest.mark.parametrize("overload", ["unavailable", "resource_exhausted"])
@@ -59,11 +59,12 @@ async def test_failures(overload, caplog):
         raise Overloaded("full", retry_after_s=0.0001)
 
     with pytest.raises(RpcFailed, match="full") as caught:
-        await calls.unary(refuse).answer(b"", FakeContext())
+        await calls.unary("s/M", refuse).answer(b"", FakeContext())
     assert caught.value.status == overload.upper()
     assert dict(caught.value.trailers)["grpc-retry-pushback-ms"] == "1"
     assert calls.running == 0
-    assert not caplog.records
+    assert [record.method for record in caplog.records] == ["s/M"]
+    assert caught.value.told
 
 
 @pytest.mark.parametrize("kind", ["unary", "stream"])
@@ -74,7 +75,7 @@ async def test_crashes_are_logged_and_answered(kind, caplog):
         raise ZeroDivisionError("oh")
 
     with pytest.raises(RpcFailed) as caught:
-        await getattr(calls, kind)(crash).answer(b"", FakeContext())
+        await getattr(calls, kind)("s/M", crash).answer(b"", FakeContext())
     assert caught.value.status == "INTERNAL"
     assert [record.message for record in caplog.records] == ["call_crashed"]
 

@@ -1,7 +1,8 @@
 """Failures as gRPC tells them."""
 
 from segserve.core.errors import NotFound, Overloaded
-from segserve.transport.grpc.failures import failed
+from segserve.transport.grpc.failures import failed, tell
+from segserve.transport.grpc.methods import RpcFailed
 
 
 def test_the_status_of_the_kind():
@@ -22,3 +23,12 @@ def test_another_status_and_a_hint():
 
 def test_a_hint_is_never_nothing():
     assert dict(failed(Overloaded("full", retry_after_s=1e-5)).trailers)["retry-after-ms"] == "1"
+
+
+def test_told_once(caplog):
+    failure = RpcFailed("INTERNAL", "the last message is not whole")
+    tell("s/M", failure)
+    tell("s/M", failure)
+    tell("s/M", failed(Overloaded("full")))
+    told = [(record.method, record.reason, record.error) for record in caplog.records]
+    assert told == [("s/M", "OTHER", "the last message is not whole"), ("s/M", "REJECTED", "full")]

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import BackendFailed, ServiceError, ShuttingDown
+from segserve.transport import refusals
 from segserve.transport.grpc.failures import RETRY_ELSEWHERE_S, failed
 from segserve.transport.grpc.methods import (
     Answer,
@@ -65,16 +66,16 @@ class Calls:
             return False
         return True
 
-    def unary(self, answer: Answer) -> Unary:
-        """Wrap a handler of one message, bytes in and bytes out."""
+    def unary(self, name: str, answer: Answer) -> Unary:
+        """Wrap the handler of a method, of one message: bytes in and bytes out."""
 
         async def handle(message: Buffer, context: RpcContext) -> bytes:
-            return await self._counted(answer(message, context))
+            return await self._counted(name, answer(message, context))
 
         return Unary(handle)
 
-    def stream(self, answer: StreamAnswer, *, counted: bool = True) -> Streaming:
-        """Wrap a handler of messages both ways, which writes to its context.
+    def stream(self, name: str, answer: StreamAnswer, *, counted: bool = True) -> Streaming:
+        """Wrap the handler of a method, of messages both ways, which writes to its context.
 
         Parameters
         ----------
@@ -84,7 +85,7 @@ class Calls:
 
         async def handle(messages: AsyncIterator[Buffer], context: RpcContext) -> None:
             work = answer(messages, context)
-            await (self._counted(work) if counted else self._guarded(work))
+            await (self._counted(name, work) if counted else self._guarded(name, work))
 
         return Streaming(handle)
 
@@ -103,26 +104,29 @@ class Calls:
                 retry_after_s=RETRY_ELSEWHERE_S,
             )
 
-    async def _counted(self, work: Awaitable[T]) -> T:
+    async def _counted(self, name: str, work: Awaitable[T]) -> T:
         self._running += 1
         self._idle.clear()
         try:
-            return await self._guarded(work)
+            return await self._guarded(name, work)
         finally:
             self._running -= 1
             if self._running == 0:
                 self._idle.set()
 
-    async def _guarded(self, work: Awaitable[T]) -> T:
+    async def _guarded(self, name: str, work: Awaitable[T]) -> T:
         try:
             return await work
         except ServiceError as error:
+            refusals.tell(name, error)
             raise self._failed(error) from error
         except RpcFailed:  # the caller's messages are broken
             raise
         except Exception as error:  # the border where unforeseen failures become answers
-            log.exception("call_crashed")
+            log.exception("call_crashed", extra={"method": name})
             raise self._failed(BackendFailed(f"internal error: {error!r}")) from error
 
     def _failed(self, error: ServiceError) -> RpcFailed:
-        return failed(error, status_of(error.kind, self._overload).grpc)
+        failure = failed(error, status_of(error.kind, self._overload).grpc)
+        failure.told = True
+        return failure

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 
-from segserve.core.errors import InvalidInput
+from segserve.core.errors import InvalidInput, ServiceError
 from segserve.core.messages import InferRequest, InferResponse, ParameterValue
 from segserve.core.tensor import Array, DataType
 from segserve.generated.inference import grpc_service_pb2 as pb
@@ -78,6 +78,14 @@ def decode_request(data: Buffer, call: Call) -> InferRequest:
         Saying what is wrong with the message.
     """
     message, raw = split_request(data)
+    try:
+        return _request(message, raw, call)
+    except ServiceError as error:
+        error.request_id = message.id
+        raise
+
+
+def _request(message: pb.ModelInferRequest, raw: Sequence[Buffer], call: Call) -> InferRequest:
     ref = model_ref(message.model_name, message.model_version)
     head = RequestHead(ref, message.id, parameters_of(message.parameters), call)
     for output in message.outputs:

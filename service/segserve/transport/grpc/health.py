@@ -45,8 +45,8 @@ class HealthServicer:
     def methods(self) -> Service:
         """Give what a gRPC server serves; a watch does not hold the server back from stopping."""
         return {
-            "Check": self._calls.unary(self.check),
-            "Watch": self._calls.stream(self.watch, counted=False),
+            "Check": self._calls.unary(f"{SERVICE}/Check", self.check),
+            "Watch": self._calls.stream(f"{SERVICE}/Watch", self.watch, counted=False),
         }
 
     async def check(self, message: Buffer, _context: RpcContext) -> bytes:

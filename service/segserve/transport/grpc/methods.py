@@ -21,7 +21,11 @@ class RpcFailed(Exception):
     text : str
     trailers : tuple of (str, str)
         Sent beside them.
+    told : bool
+        Whether the log has it.
     """
+
+    told = False
 
     def __init__(self, status: str, text: str, trailers: Trailers = ()) -> None:
         super().__init__(text)

@@ -6,11 +6,12 @@ import asyncio
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
 from segserve.transport.grpc import status_codes
+from segserve.transport.grpc.failures import tell
 from segserve.transport.grpc.front import GrpcOptions, Services
 from segserve.transport.grpc.message_reader import Intake
 from segserve.transport.grpc.methods import Method, RpcFailed
 from segserve.transport.grpc.rpc import Rpc, RpcCount
-from segserve.transport.grpc.rpc_head import read_head
+from segserve.transport.grpc.rpc_head import read_head, shown
 from segserve.transport.http2.connection import Connection
 from segserve.transport.http2.headers import Headers
 from segserve.transport.http2.lifetime import LifetimeLimits
@@ -19,7 +20,6 @@ from segserve.transport.listening import BACKLOG, bind
 
 _LOOK_S = 0.01
 _FAREWELL_S = 0.5
-_MAX_PATH = 200
 
 
 class NativeFront:
@@ -81,6 +81,7 @@ class NativeFront:
             method = self._method(head.path)
             self._count.enter()
         except RpcFailed as failure:
+            tell(shown(dict(headers).get(b":path", b"")), failure)
             trailers = status_codes.trailers(failure.status, failure.text, failure.trailers)
             stream.end(status_codes.HEAD + trailers, request_ended=False)
             return None
@@ -89,7 +90,7 @@ class NativeFront:
     def _method(self, path: bytes) -> Method:
         method = self._methods.get(path)
         if method is None:
-            text = f"Method not found! This server has no {path[:_MAX_PATH].decode('latin-1')}"
+            text = f"Method not found! This server has no /{shown(path)}"
             raise RpcFailed("UNIMPLEMENTED", text)
         return method
 

@@ -38,7 +38,7 @@ def methods(services: Iterable[str], calls: Calls) -> Service:
         async for told in servicer.ServerReflectionInfo(requests(), context):
             await context.write(told.SerializeToString())
 
-    return {"ServerReflectionInfo": calls.stream(answer, counted=False)}
+    return {"ServerReflectionInfo": calls.stream("ServerReflectionInfo", answer, counted=False)}
 
 
 @cache

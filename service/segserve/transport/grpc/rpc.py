@@ -8,9 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from segserve.core.deadline import PASSED
-from segserve.core.errors import DeadlineExceeded, Overloaded, ShuttingDown
+from segserve.core.errors import DeadlineExceeded, Overloaded, ServiceError, ShuttingDown
 from segserve.transport.grpc import status_codes
-from segserve.transport.grpc.failures import EXHAUSTED, RETRY_ELSEWHERE_S, RETRY_SOON_S, failed
+from segserve.transport.grpc.failures import (
+    EXHAUSTED,
+    RETRY_ELSEWHERE_S,
+    RETRY_SOON_S,
+    failed,
+    tell,
+)
 from segserve.transport.grpc.message_reader import PREFIX, Intake, Message, MessageReader, inflate
 from segserve.transport.grpc.methods import Method, RpcFailed, Streaming, Unary
 from segserve.transport.grpc.rpc_head import RpcHead
@@ -125,7 +131,7 @@ class Rpc:
     def server_ends(self) -> None:
         """Answer now: the server has no time left."""
         text = "Server is stopping and has cancelled the call"
-        self._stop(failed(ShuttingDown(text, retry_after_s=RETRY_ELSEWHERE_S)))
+        self._stop(self._from_outside(ShuttingDown(text, retry_after_s=RETRY_ELSEWHERE_S)))
 
     # What the method asks for.
 
@@ -189,7 +195,9 @@ class Rpc:
             self._fail(RpcFailed("CANCELLED", "the server has cancelled the call"))
         except Exception as error:  # whatever happens, the caller gets an answer
             log.exception("rpc_crashed")
-            self._fail(RpcFailed("INTERNAL", f"internal error: {error!r}"))
+            crash = RpcFailed("INTERNAL", f"internal error: {error!r}")
+            crash.told = True
+            self._fail(crash)
 
     def _answer(self, message: bytes) -> None:
         if not self._over:
@@ -198,7 +206,15 @@ class Rpc:
             self._stream.finish(status_codes.HEAD, status_codes.OK, prefix, message)
 
     def _fail(self, failure: RpcFailed) -> None:
+        if not self._over:
+            tell(self._head.method, failure)
         self._end(status_codes.trailers(failure.status, failure.text, failure.trailers))
+
+    def _from_outside(self, error: ServiceError) -> RpcFailed:
+        """Give the end that nothing in the call brought about; a method that runs tells of it."""
+        failure = failed(error)
+        failure.told = self._task is not None
+        return failure
 
     def _end(self, trailers: bytes) -> None:
         if not self._over:
@@ -207,7 +223,7 @@ class Rpc:
             self._stream.end(block, request_ended=self._request_ended)
 
     def _expired(self) -> None:
-        self._stop(failed(DeadlineExceeded(PASSED)))
+        self._stop(self._from_outside(DeadlineExceeded(PASSED)))
 
     def _stop(self, failure: RpcFailed) -> None:
         """Answer at once, and end the method if it runs."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from segserve.transport.grpc.methods import RpcFailed
 from segserve.transport.http2.headers import Headers
 
+_MAX_PATH = 200
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 
@@ -21,6 +22,16 @@ class RpcHead:
     timeout_s: float | None
     encoding: bytes
     metadata: tuple[tuple[str, str | bytes], ...]
+
+    @property
+    def method(self) -> str:
+        """What is called, as service and method, cut where it is longer than names are."""
+        return shown(self.path)
+
+
+def shown(path: bytes) -> str:
+    """Write a call's path for a person to read."""
+    return path[:_MAX_PATH].decode("latin-1").removeprefix("/")
 
 
 @lru_cache(maxsize=128)

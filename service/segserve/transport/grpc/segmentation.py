@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from segserve.core.errors import NotFound, NotReady, ServiceError
 from segserve.core.messages import ModelRef
+from segserve.transport import refusals
 from segserve.transport.grpc import segmentation_codec as codec
 from segserve.transport.grpc.calls import Calls, call_of
 from segserve.transport.grpc.encoding import measured
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from segserve.serving.engine import Engine
 
 SERVICE = "segserve.v1.Segmentation"
+_STREAM = f"{SERVICE}/SegmentStream"
 MAX_IN_FLIGHT = 32
 
 
@@ -37,13 +39,18 @@ class SegmentationServicer:
     def methods(self) -> Service:
         """Give what a gRPC server serves."""
         return {
-            "Segment": self._calls.unary(self.segment),
-            "SegmentStream": self._calls.stream(self.segment_stream),
+            "Segment": self._calls.unary(f"{SERVICE}/Segment", self.segment),
+            "SegmentStream": self._calls.stream(_STREAM, self.segment_stream),
         }
 
     async def segment(self, message: Buffer, context: RpcContext) -> bytes:
         """Segment one image."""
-        return await self._answer(message, call_of(context))
+        try:
+            return await self._answer(message, call_of(context))
+        except ServiceError as error:
+            if not error.told:
+                error.request_id = codec.request_id(message)
+            raise
 
     async def _answer(self, message: Buffer, call: Call) -> bytes:
         self._calls.check_open()
@@ -90,4 +97,6 @@ class SegmentationServicer:
             request_id = codec.request_id(inner)
             return codec.encode_streamed(request_id, await self._answer(inner, call))
         except ServiceError as error:
+            error.request_id = request_id
+            refusals.tell(_STREAM, error)
             return codec.encode_streamed(request_id, error)

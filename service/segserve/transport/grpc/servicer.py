@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from segserve.core.errors import InvalidInput, Unsupported
+from segserve.core.errors import InvalidInput, ServiceError, Unsupported
 from segserve.core.tensor import TensorSpec
 from segserve.generated.inference import grpc_service_pb2 as pb
 from segserve.transport.grpc import codec
@@ -50,13 +50,16 @@ class InferenceServicer:
             "RepositoryModelLoad": self.repository_model_load,
             "RepositoryModelUnload": self.repository_model_unload,
         }
-        methods: Service = {name: self._calls.unary(answer) for name, answer in answers.items()}
+        methods: Service = {
+            name: self._calls.unary(f"{SERVICE}/{name}", answer) for name, answer in answers.items()
+        }
         for method in _METHODS:
             if method.name not in methods:
                 methods[method.name] = self._not_offered(method)
         return methods
 
     def _not_offered(self, method: Any) -> Method:
+        name = f"{SERVICE}/{method.name}"
         text = f"rpc {method.name} of {SERVICE} is not supported by this server"
 
         async def refuse(_message: Buffer, _context: RpcContext) -> bytes:
@@ -66,14 +69,18 @@ class InferenceServicer:
             raise Unsupported(text)
 
         if method.client_streaming:
-            return self._calls.stream(refuse_stream)
-        return self._calls.unary(refuse)
+            return self._calls.stream(name, refuse_stream)
+        return self._calls.unary(name, refuse)
 
     async def model_infer(self, message: Buffer, context: RpcContext) -> bytes:
         """Tensors in, tensors out."""
         self._calls.check_open()
         request = codec.decode_request(message, call_of(context))
-        response = await self._engine.infer(request)
+        try:
+            response = await self._engine.infer(request)
+        except ServiceError as error:
+            error.request_id = request.id
+            raise
         encode = partial(codec.encode_response, request, response)
         return measured(self._engine, response.model, encode)
 

@@ -10,7 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from segserve.core.errors import BackendFailed, ServiceError
+from segserve.transport import refusals
 from segserve.transport.status import OverloadStatus, message_of, status_of
+
+_MAX_PATH = 200
+_OTHER = "OTHER"
 
 
 def json_answer(value: object, status: int = 200) -> Response:
@@ -36,7 +40,10 @@ async def routing_error(request: Request, error: Exception) -> Response:
         404: f"unknown path {request.url.path}",
         405: f"method {request.method} is not allowed for {request.url.path}",
     }
-    answer = json_answer({"error": texts.get(error.status_code, error.detail)}, error.status_code)
+    text = texts.get(error.status_code, error.detail)
+    shown = request.url.path[:_MAX_PATH]
+    refusals.tell_text(f"{request.method} {shown}", _OTHER, text)
+    answer = json_answer({"error": text}, error.status_code)
     answer.headers.update(error.headers or {})
     return answer
 

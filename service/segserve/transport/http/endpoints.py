@@ -16,6 +16,7 @@ from segserve.core.tensor import TensorSpec
 from segserve.serving.views import ModelStatistics
 from segserve.transport.http.answers import json_answer
 from segserve.transport.http.body import read_body
+from segserve.transport.http.failures import told
 from segserve.transport.http.json_fields import Fields, fields_of, json_object
 from segserve.transport.http.proto_json import message_json
 from segserve.transport.kserve import load_parameters, model_ref, unload_dependents
@@ -43,6 +44,7 @@ class Endpoints:
         ready = self._engine.ready()
         return json_answer({"ready": ready}, 200 if ready else _UNAVAILABLE)
 
+    @told
     async def model_ready(self, request: Request) -> Response:
         """``GET /v2/models/{model}[/versions/{version}]/ready``."""
         ref = _ref(request)
@@ -58,6 +60,7 @@ class Endpoints:
         rows = self._engine.repository_index(ready_only=True)
         return json_answer({"models": sorted({row.name for row in rows})})
 
+    @told
     async def model_metadata(self, request: Request) -> Response:
         """``GET /v2/models/{model}[/versions/{version}]``."""
         told = self._engine.model_metadata(_ref(request))
@@ -71,20 +74,24 @@ class Endpoints:
             }
         )
 
+    @told
     async def model_config(self, request: Request) -> Response:
         """``GET /v2/models/{model}[/versions/{version}]/config``."""
         return json_answer(message_json(self._engine.model_config(_ref(request)).to_proto()))
 
+    @told
     async def model_statistics(self, request: Request) -> Response:
         """``GET /v2/models[/{model}[/versions/{version}]]/stats``."""
         ref = _ref(request) if "model" in request.path_params else None
         rows = self._engine.model_statistics(ref)
         return json_answer({"model_stats": [_statistics(row) for row in rows]})
 
+    @told
     async def segmentation(self, request: Request) -> Response:
         """``GET /v2/models/{model}[/versions/{version}]/segmentation``."""
         return json_answer(self._engine.segmentation_info(_ref(request)))
 
+    @told
     async def repository_index(self, request: Request) -> Response:
         """``POST /v2/repository/index``."""
         body = await self._body(request)
@@ -94,6 +101,7 @@ class Endpoints:
         rows = self._engine.repository_index(ready_only=ready_only)
         return json_answer([asdict(row) for row in rows])
 
+    @told
     async def load(self, request: Request) -> Response:
         """``POST /v2/repository/models/{model}/load``."""
         name = _ref(request).name
@@ -102,6 +110,7 @@ class Endpoints:
         await self._engine.load_model(name, config_json=told.config_json, files=told.files)
         return json_answer({"name": name, "load": True})
 
+    @told
     async def unload(self, request: Request) -> Response:
         """``POST /v2/repository/models/{model}/unload``."""
         name = _ref(request).name

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segserve.core.errors import InvalidInput
+from segserve.core.errors import InvalidInput, ServiceError
 from segserve.core.messages import InferRequest, InferResponse, ParameterValue
 from segserve.core.tensor import Array, DataType, TensorSpec
 from segserve.transport import tensor_bytes
 from segserve.transport.http import tensor_json
-from segserve.transport.http.json_fields import fields_of, json_object
+from segserve.transport.http.json_fields import Fields, fields_of, json_object
 from segserve.transport.kserve import (
     RequestHead,
     add_input,
@@ -87,16 +87,25 @@ def decode_request(head: RequestHead, body: bytes, header_length: str | None) ->
     end = len(body) if header_length is None else _header_end(header_length, len(body))
     document = fields_of(json_object(body[:end]), "the request")
     parameters = document.parameters()
-    full = RequestHead(head.model, document.text("id", ""), parameters, head.call)
-    inputs = _inputs(head.model.name, document.objects("inputs"), memoryview(body)[end:])
+    request_id = document.text("id", "")
+    full = RequestHead(head.model, request_id, parameters, head.call)
+    try:
+        return _decoded(full, document, memoryview(body)[end:])
+    except ServiceError as error:
+        error.request_id = request_id
+        raise
+
+
+def _decoded(head: RequestHead, document: Fields, tail: memoryview) -> Decoded:
+    inputs = _inputs(head.model.name, document.objects("inputs"), tail)
     outputs = [] if document.absent("outputs") else document.objects("outputs")
     binary: dict[str, bool] = {}
     for output in outputs:
         name, choices = output.text("name"), output.parameters()
         refuse_foreign_memory(choices, name, head.model.name)
         binary[name] = flag("binary_data", choices.get("binary_data", False))
-    request = infer_request(full, inputs, tuple(binary))
-    all_binary = flag("binary_data_output", parameters.get("binary_data_output", False))
+    request = infer_request(head, inputs, tuple(binary))
+    all_binary = flag("binary_data_output", head.parameters.get("binary_data_output", False))
     defaults = {name: all_binary for name in binary if all_binary}
     return Decoded(request, all_binary, {**binary, **defaults})
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from segserve.core.errors import Cancelled, InvalidInput
-from segserve.core.messages import ModelRef
+from segserve.core.errors import Cancelled, InvalidInput, ServiceError
+from segserve.core.messages import InferResponse, ModelRef
 from segserve.transport.http import infer_codec
 from segserve.transport.http.body import compressed, read_body
+from segserve.transport.http.failures import told
 from segserve.transport.http.infer_codec import HEADER_LENGTH, Decoded
 from segserve.transport.kserve import Call, RequestHead, model_ref
 from segserve.transport.parameters import trace_parent
@@ -34,6 +35,7 @@ class InferEndpoint:
         self._engine = engine
         self._max_request_bytes = max_request_bytes
 
+    @told
     async def answer(self, request: Request) -> Response:
         """Answer ``POST /v2/models/{model}[/versions/{version}]/infer``."""
         path = request.path_params
@@ -41,13 +43,20 @@ class InferEndpoint:
         try:
             body = await read_body(request, self._max_request_bytes)
             decoded = self._decode(request, ref, body)
-            response = await _while_connected(request, self._engine.infer(decoded.request))
+            response = await self._infer(request, decoded)
         except ClientDisconnect:
             raise Cancelled("the caller has gone") from None
         start_s = time.perf_counter()
         data, header_length = infer_codec.encode_response(decoded, response)
         self._engine.answer_encoded(response.model, time.perf_counter() - start_s, len(data))
         return await _written(data, header_length, request.headers.get("accept-encoding", ""))
+
+    async def _infer(self, request: Request, decoded: Decoded) -> InferResponse:
+        try:
+            return await _while_connected(request, self._engine.infer(decoded.request))
+        except ServiceError as error:
+            error.request_id = decoded.request.id
+            raise
 
     def _decode(self, request: Request, ref: ModelRef, body: bytes) -> Decoded:
         call = Call(trace_parent=trace_parent(request.headers.items()))
