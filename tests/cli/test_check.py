@@ -62,11 +62,11 @@ def test_a_good_repository(tmp_path, capsys):
             "config.pbtxt:2: instance_group: mixes KIND_GPU and KIND_CPU",
         ),
         (
-            'optimization { execution_accelerators {\ngpu_execution_accelerator { name: "cda" } } }',
-            "gpu_execution_accelerator[0].name: names 'cda'; known are cuda, openvino, tensorrt: did",
+            'optimization { execution_accelerators {\ngpu_execution_accelerator: { name: "x" } } }',
+            "execution_accelerators.gpu_execution_accelerator[0].name: names 'x'; known are cuda,",
         ),
         (
-            '\nmodel_warmup { inputs { key: "x" value { data_type: TYPE_FP32 input_data_file: "f" } } }',
+            '\nmodel_warmup {inputs {key: "x" value {data_type: TYPE_INT8 input_data_file: "f"}}}',
             "config.pbtxt:2: model_warmup[0].inputs[x].input_data_file: ",
         ),
     ],
