@@ -37,6 +37,7 @@ class Instances:
         self._free: SimpleQueue[Backend] = SimpleQueue()
         for backend in backends:
             self._free.put(backend)
+        self._one_core = isinstance(self._backends[0], Stoppable)
         self._pool = pool
         self._threads = None if pool else ThreadPoolExecutor(count, "segserve-device")
 
@@ -61,7 +62,8 @@ class Instances:
         Parameters
         ----------
         alone : bool
-            Nothing else of this model waits: with an idle CPU the run may use all its cores.
+            Nothing else of this model waits: with an idle CPU the run may use all its cores, unless
+            the backend is one that can be stopped half-way, which uses one.
         bulk : bool
             On the CPU it goes behind interactive work.
         stop : callable
@@ -79,7 +81,7 @@ class Instances:
             loop = asyncio.get_running_loop()
             job = partial(self._call, work, stop, wide=True)
             return await loop.run_in_executor(self._threads, job)
-        wide = alone and self._pool.idle()
+        wide = alone and not self._one_core and self._pool.idle()
         return await self._pool.run(
             partial(self._call, work, stop, wide=wide),
             priority=Priority.RUN,
