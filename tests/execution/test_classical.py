@@ -107,6 +107,20 @@ def test_a_library_runs_in_a_process_of_its_own(model_file) -> None:
         backend.close()
 
 
+def test_a_library_is_opened_on_nobodys_budget(model_file) -> None:
+    pytest.importorskip("skimage", reason="needs the dev extra: make test")
+    path = model_file('{"segmenter": "felzenszwalb"}')
+    noise = np.random.default_rng(0).integers(0, 256, (1, 2500, 2500, 3), np.uint8)
+    backend = ClassicalBackend(path, ClassicalOptions({}, 0.5, "scikit-image"))
+    try:
+        for _ in range(2):  # the second time by a process that was started anew
+            assert backend.run({"image": image()}, wide=False)["labels"].shape == (1, 8, 9)
+            with pytest.raises(DeadlineExceeded):
+                backend.run({"image": noise}, wide=False)
+    finally:
+        backend.close()
+
+
 def test_the_callers_leaving_ends_the_work_between_two_rounds(model_file) -> None:
     backend = ClassicalBackend(model_file(), ClassicalOptions({}, 60))
     asked = []

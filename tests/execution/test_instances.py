@@ -138,16 +138,14 @@ async def test_a_backend_that_can_be_stopped_is_told_whether_anybody_waits(reent
 async def test_a_run_on_one_core_leaves_the_others_free():
     pool = CpuPool(2)
     instances = Instances([StoppableBackend()], 1, pool)
-    begun, gate = threading.Event(), threading.Event()
+    gate = threading.Event()
 
     def slow(run):
-        begun.set()
         gate.wait(5)
         return run({"x": np.zeros(1)})
 
     task = asyncio.create_task(instances.run(slow, alone=True))
-    while not begun.is_set():
-        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
     beside = pool.run(lambda: "done", priority=Priority.POST)
     assert await asyncio.wait_for(beside, 2) == "done"
     gate.set()

@@ -1,6 +1,7 @@
 """Worker processes: answers, budgets, crashes, restarts."""
 
 import os
+import signal
 import threading
 import time
 
@@ -14,6 +15,7 @@ from segserve.core.errors import (
     InvalidInput,
     LoadFailed,
 )
+from segserve.execution import worker_process
 from segserve.execution.worker_frames import Frame
 from segserve.execution.worker_process import WorkerProcess
 
@@ -53,10 +55,16 @@ def work(asked):
 
 
 @pytest.fixture
-def worker(tmp_path, monkeypatch):
+def pieces_of_work(tmp_path, monkeypatch):
     (tmp_path / "pieces_of_work.py").write_text(WORK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    one = WorkerProcess("pieces_of_work:work")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    return "pieces_of_work:work"
+
+
+@pytest.fixture
+def worker(pieces_of_work):
+    one = WorkerProcess(pieces_of_work)
     yield one
     one.close()
 
@@ -103,11 +111,71 @@ def test_errors_keep_their_kind_and_the_process(worker) -> None:
     assert add(worker).values["pid"] == before
 
 
-def test_a_process_that_dies_between_requests_is_replaced(worker) -> None:
-    os.kill(worker.pid, 9)
-    with pytest.raises(BackendFailed, match="died"):
-        add(worker)
+def dead(pid) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_a_process_that_dies_between_requests_costs_none_of_them(worker) -> None:
+    before = worker.pid
+    dead(before)
+    assert add(worker).values["pid"] == worker.pid != before
+    assert worker.restarts == 1
+
+
+def test_a_process_that_dies_while_it_starts_is_replaced(worker) -> None:
+    with pytest.raises(BackendFailed, match="died of this request"):
+        worker.call(Frame({"do": "crash"}), 20)
+    dead(worker.pid)  # the one that was started then
     assert add(worker).arrays["sum"].tolist() == [11, 22]
+
+
+def test_after_starts_that_failed_the_next_request_starts_another(worker, tmp_path) -> None:
+    (tmp_path / "pieces_of_work.py").write_text("import os; os._exit(7)")
+    dead(worker.pid)
+    for _ in range(2):
+        with pytest.raises(BackendFailed, match=r"did not start: it died \(exit code 7\)"):
+            add(worker)
+    (tmp_path / "pieces_of_work.py").write_text(WORK)
+    assert add(worker).arrays["sum"].tolist() == [11, 22]
+
+
+def test_a_start_is_not_waited_for_by_those_who_have_gone(worker, tmp_path) -> None:
+    (tmp_path / "pieces_of_work.py").write_text("import time; time.sleep(1)\n" + WORK)
+    dead(worker.pid)
+    with pytest.raises(Cancelled, match="not begun"):
+        worker.call(Frame({"do": "crash"}), 20, lambda: True)
+    assert add(worker).arrays["sum"].tolist() == [11, 22]
+
+
+def test_every_process_does_the_first_work_before_its_budgets_count(pieces_of_work) -> None:
+    worker = WorkerProcess(pieces_of_work, first=Frame({"do": "sleep", "s": 0.5}))
+    try:
+        before = worker.pid
+        assert add(worker, budget_s=0.3).values["pid"] == before
+        with pytest.raises(DeadlineExceeded):
+            worker.call(Frame({"do": "spin"}), 0.3)
+        assert add(worker, budget_s=0.3).values["pid"] == worker.pid != before
+    finally:
+        worker.close()
+
+
+def test_first_work_that_fails_fails_the_load(pieces_of_work) -> None:
+    with pytest.raises(LoadFailed, match="not like this"):
+        WorkerProcess(pieces_of_work, first=Frame({"do": "refuse"}))
+
+
+def test_a_process_that_reads_nothing_is_killed(worker, monkeypatch) -> None:
+    monkeypatch.setattr(worker_process, "_STUCK_S", 1)
+    with pytest.raises(BackendFailed, match="died of this request"):
+        worker.call(Frame({"do": "crash"}), 20)  # the next one is started with the shorter time
+    add(worker)
+    before = worker.pid
+    os.kill(before, signal.SIGSTOP)
+    large = {"a": np.zeros(1 << 20), "b": np.zeros(1 << 20)}
+    with pytest.raises(BackendFailed):
+        worker.call(Frame({"do": "add"}, large), 20)
+    assert add(worker).values["pid"] != before
 
 
 def test_callers_take_turns(worker) -> None:

@@ -143,8 +143,8 @@ class ClassicalBackend:
         if library is None:
             warm_segmenter(self._segmenter.name)
         else:
-            self._worker = WorkerProcess(FUNCTION, options.worker_bytes)
-            self._by_worker(self._worker, WARM_PIXELS, self._defaults, Prompts(), never)
+            first = self._asked(WARM_PIXELS, self._defaults, Prompts())
+            self._worker = WorkerProcess(FUNCTION, options.worker_bytes, first)
 
     def run(self, inputs: Tensors, *, wide: bool) -> Tensors:  # noqa: ARG002  one image, one core
         """Segment one image. See `Backend.run`; raises as `run_until`, which it is."""
@@ -169,7 +169,8 @@ class ClassicalBackend:
         options = with_values(self._defaults, self._values(row))
         prompts = Prompts(**{name: row[name] for name in self._segmenter.prompts if name in row})
         if self._worker is not None:
-            return self._by_worker(self._worker, row[IMAGE], options, prompts, stop)
+            asked = self._asked(row[IMAGE], options, prompts)
+            return {"labels": self._worker.call(asked, self._budget_s, stop).arrays["labels"][None]}
         found = self._timed(row[IMAGE], options, prompts, stop)
         return {name: getattr(found, name)[None] for name in self._segmenter.outputs}
 
@@ -177,13 +178,11 @@ class ClassicalBackend:
         specs = self._segmenter.specs
         return {s.name: s.from_number(float(row[s.name][0])) for s in specs if s.name in row}
 
-    def _by_worker(
-        self, worker: WorkerProcess, image: Array, options: Any, prompts: Prompts, stop: Stop
-    ) -> Tensors:
+    def _asked(self, image: Array, options: Any, prompts: Prompts) -> Frame:
+        """Give what a worker process is asked."""
         values = {spec.name: getattr(options, spec.name) for spec in self._segmenter.specs}
         arrays = {IMAGE: image, **{name: getattr(prompts, name) for name in prompts.given}}
-        asked = Frame({"segmenter": self._segmenter.name, "options": values}, arrays)
-        return {"labels": worker.call(asked, self._budget_s, stop).arrays["labels"][None]}
+        return Frame({"segmenter": self._segmenter.name, "options": values}, arrays)
 
     def _timed(self, image: Array, options: Any, prompts: Prompts, stop: Stop) -> Segmentation:
         end_s = time.monotonic() + self._budget_s

@@ -38,16 +38,13 @@ def main(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  whatever a library raises when it is imported
         send(connection, Frame({"failed": f"{type(error).__name__}: {error}"}))
         return 1
-    send(connection, Frame({"ready": True}))
-    while True:
-        try:
+    try:
+        send(connection, Frame({"ready": True}))
+        while True:
             asked = receive(connection)
-        except (EOFError, OSError):
-            return 0
-        try:
             send(connection, _answer(work, asked))
-        except OSError:
-            return 0  # the server has gone
+    except (EOFError, OSError):
+        return 0  # the server has gone
 
 
 def _function(path: str) -> Callable[[Frame], Frame]:

@@ -2,16 +2,19 @@
 
 A worker does one piece of work at a time. One that is over its budget is killed, and so is one that
 nobody waits for any more, a second later; one that was killed, or that crashed, is started anew at
-once, and the next caller waits until it is ready.
+once, and the next caller waits until it is ready. A start that fails costs the callers that wait
+for it; the next one starts another.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -28,6 +31,8 @@ from segserve.execution.worker_frames import Frame, receive, send
 from segserve.execution.worker_main import BUDGET
 
 _START_TIMEOUT_S = 60.0
+_START_TRIES = 2  # one that is killed while it starts, for instance for want of memory, is no news
+_STUCK_S = 5  # that a live process takes to read or write what lies before it
 _STOP_TIMEOUT_S = 2.0
 _LOOK_S = 0.05
 _ABANDONED_S = 1.0  # what work that nobody waits for may still take: about what a restart costs
@@ -42,23 +47,27 @@ class WorkerProcess:
         ``module:name`` of a function that takes a `Frame` and gives one.
     max_bytes : int
         Address space of the process (RLIMIT_AS); work that needs more fails. 0 for no limit.
+    first : Frame or None
+        Work that each new process does before it is ready, so that what a library does at its
+        first use is on nobody's budget.
 
     Raises
     ------
     LoadFailed
-        When the process cannot import it.
+        When the process cannot import it, or fails at the first work.
     """
 
-    def __init__(self, function: str, max_bytes: int = 0) -> None:
+    def __init__(self, function: str, max_bytes: int = 0, first: Frame | None = None) -> None:
         self._function = function
         self._max_bytes = max_bytes
+        self._first = first
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
-        self._ready = False
+        self._owed = 0
+        self._closed = False
         self.restarts = 0
-        self._start()
-        self._wait_ready()
+        self._make_ready(never)
 
     @property
     def pid(self) -> int | None:
@@ -80,13 +89,16 @@ class WorkerProcess:
         DeadlineExceeded
             When it did not end within the budget: it was killed.
         BackendFailed
-            When the process died of the work, or the function failed.
+            When the process died of the work, the function failed, or no process could be started.
         ServiceError
             What the function raised, by its kind.
         """
         asked = Frame({**frame.values, BUDGET: budget_s}, frame.arrays)
         with self._lock:
-            self._wait_ready()
+            try:
+                self._make_ready(stop)
+            except LoadFailed as error:
+                raise BackendFailed(f"{error.message}; the next request starts another") from None
             if stop():
                 raise Cancelled("nobody waits for the answer: the work was not begun")
             answer = self._exchange(asked, budget_s, stop)
@@ -120,43 +132,76 @@ class WorkerProcess:
 
     def _open_connection(self) -> Connection[Any, Any]:
         if self._connection is None:
-            raise BackendFailed("the worker process is closed")
+            raise EOFError
         return self._connection
+
+    def _make_ready(self, stop: Stop) -> None:
+        """Start a process where there is none, and wait until it can take work."""
+        if self._closed:
+            raise BackendFailed("the worker process is closed")
+        if self._process is not None and self._process.poll() is not None and not self._owed:
+            self._restart()  # it died since the last request, which is not to pay for it
+        for tries_left in reversed(range(_START_TRIES)):
+            if self._connection is None:
+                self._start()
+            try:
+                self._hear_ready(stop)
+                break
+            except (EOFError, OSError):
+                code = self._stop()
+                if not tries_left:
+                    raise self._not_started(f"it died (exit code {code})") from None
+            except LoadFailed:
+                self._stop()
+                raise
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _STUCK_S, 0))
         with theirs:
             command = [sys.executable, "-m", "segserve.execution.worker_main"]
-            self._process = subprocess.Popen(  # noqa: S603  our own program
-                [*command, str(theirs.fileno()), self._function, str(self._max_bytes)],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603  our own program
+                    [*command, str(theirs.fileno()), self._function, str(self._max_bytes)],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                )
+            except OSError as error:
+                ours.close()
+                raise self._not_started(str(error)) from None
         self._connection = Connection(ours.detach())
-        self._ready = False
+        self._owed = 1
+        if self._first is not None:
+            self._owed = 2
+            asked = Frame({**self._first.values, BUDGET: _START_TIMEOUT_S}, self._first.arrays)
+            with suppress(OSError):  # it has died, as will be heard when its answer is waited for
+                send(self._connection, asked)
 
-    def _wait_ready(self) -> None:
-        """Wait until a process that was just started can take work."""
-        if self._ready:
-            return
+    def _hear_ready(self, stop: Stop) -> None:
+        """Wait for what a new process owes: that it is ready, and that its first work went well."""
         connection = self._open_connection()
-        try:
-            told = receive(connection).values if connection.poll(_START_TIMEOUT_S) else {}
-        except (EOFError, OSError):
-            told = {"failed": "it died"}
-        if "ready" not in told:
-            self._stop()
-            raise LoadFailed(
-                f"the worker process for {self._function} did not start: "
-                f"{told.get('failed', f'nothing heard for {_START_TIMEOUT_S:g} s')}"
-            )
-        self._ready = True
+        end_s = time.monotonic() + _START_TIMEOUT_S
+        while self._owed:
+            while not connection.poll(_LOOK_S):
+                if stop():
+                    raise Cancelled("nobody waits for the answer: the work was not begun")
+                if time.monotonic() > end_s:
+                    raise self._not_started(f"nothing heard for {_START_TIMEOUT_S:g} s")
+            told = receive(connection).values
+            if "failed" in told or "error" in told:
+                raise self._not_started(str(told.get("failed", told.get("message"))))
+            self._owed -= 1
+
+    def _not_started(self, why: str) -> LoadFailed:
+        return LoadFailed(f"the worker process for {self._function} did not start: {why}")
 
     def _restart(self) -> int | None:
         """Kill the process and start another; gives the exit code of the old one."""
         code = self._stop()
         self.restarts += 1
-        self._start()
+        with suppress(LoadFailed):  # the next caller tries again, and is told
+            self._start()
         return code
 
     def _stop(self) -> int | None:
@@ -167,13 +212,13 @@ class WorkerProcess:
             return None
         if self._process.poll() is None:
             self._process.kill()
-        code = self._process.wait(_STOP_TIMEOUT_S)
-        self._process = None
-        return code
+        process, self._process = self._process, None
+        return process.wait(_STOP_TIMEOUT_S)
 
     def close(self) -> None:
         """End the process; nobody is inside `call`."""
         with self._lock:
+            self._closed = True
             self._stop()
 
 
