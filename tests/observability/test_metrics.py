@@ -80,3 +80,42 @@ def test_refinements_and_those_that_were_skipped():
         for reason in ("full", "budget")
     }
     assert by_reason == {"full": 2, "budget": 0}
+
+
+def test_tags_are_labels_of_all_series_of_their_model():
+    metrics = Metrics()
+    row = (("m", "1"), 7.0)
+    gauge = GaugeSource("segserve_waiting", "x", ("model", "version"), lambda: [row])
+    metrics.add_gauge(gauge)
+    model = metrics.model("m", "1", {"team": "blue"})
+    metrics.model("n", "1", {})
+    model.loaded(2.0)
+    model.refine_skipped("full")
+    _, text = samples(metrics)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    of_m = [line for line in lines if 'model="m"' in line]
+    assert {line.partition("{")[0] for line in of_m} >= {
+        "nv_inference_count",
+        "nv_inference_request_failure",
+        "nv_inference_queue_duration_histogram_us_bucket",
+        "nv_model_load_duration_secs",
+        "segserve_refine_skips_total",
+        "segserve_waiting",
+    }
+    assert all('_team="blue"' in line for line in of_m)
+    assert not any("_team" in line for line in lines if 'model="n"' in line)
+
+
+def test_every_reason_of_a_failure_is_there_before_the_first():
+    metrics = Metrics()
+    metrics.model("m", "1", {})
+    _, text = samples(metrics)
+    for reason in ("REJECTED", "CANCELED", "BACKEND", "OTHER"):
+        line = f'nv_inference_request_failure{{model="m",version="1",reason="{reason}"}} 0'
+        assert line in text
+
+
+def test_the_machine():
+    values, _ = samples(Metrics())
+    assert 0 <= values["nv_cpu_utilization", ()] <= 1
+    assert 0 < values["nv_cpu_memory_used_bytes", ()] < values["nv_cpu_memory_total_bytes", ()]

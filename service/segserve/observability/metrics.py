@@ -7,19 +7,24 @@ counter's name, so those are written by `TritonCounters`. Histogram names and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 from typing_extensions import override
 
 from segserve.core.messages import Timings
+from segserve.observability.gauges import Gauges, GaugeSource, host_gauges
 from segserve.observability.histograms import Histograms
+from segserve.observability.host import HostLoad
+
+__all__ = ["GaugeSource", "Metrics", "ModelMetrics"]
 
 PHASES = ("decode", "queue", "batch", "infer", "post", "encode")
 REFINE_SKIPS = ("full", "budget")
+FAILURE_REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
 _DURATION_US = (
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
@@ -28,9 +33,10 @@ _BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 _RATIO = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 
+_FAILURE = "nv_inference_request_failure"
 TRITON_COUNTERS = {
     "nv_inference_request_success": "Requests that were answered",
-    "nv_inference_request_failure": "Requests that failed, by reason",
+    _FAILURE: "Requests that failed, by reason",
     "nv_inference_count": "Images (batch elements) inferred",
     "nv_inference_exec_count": "Model runs",
     "nv_inference_request_duration_us": "Sum of request durations, in microseconds",
@@ -68,40 +74,37 @@ class TritonCounters:
         return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True)
-class GaugeSource:
-    """A gauge whose value is asked for at scrape time.
-
-    Parameters
-    ----------
-    read : callable
-        Gives (label values, value) pairs.
-    """
-
-    name: str
-    help: str
-    label_names: tuple[str, ...]
-    read: Callable[[], Iterable[tuple[tuple[str, ...], float]]]
+Tags = dict[tuple[str, str], Mapping[str, str]]
+"""What a model version's series carry beside its name and number."""
 
 
-class _Gauges(Collector):
-    def __init__(self) -> None:
-        self.sources: list[GaugeSource] = []
+class _WithTags(Collector):
+    """Adds the models' tags to all series that are a model's."""
+
+    def __init__(self, inner: CollectorRegistry, tags: Tags) -> None:
+        self._inner = inner
+        self._tags = tags
 
     @override
     def collect(self) -> Iterable[Metric]:
-        for source in self.sources:
-            family = GaugeMetricFamily(source.name, source.help, labels=source.label_names)
-            for labels, value in source.read():
-                family.add_metric(labels, value)
+        for family in self._inner.collect():
+            if self._tags:
+                family.samples = [self._tagged(sample) for sample in family.samples]
             yield family
+
+    def _tagged(self, sample: Sample) -> Sample:
+        key = (sample.labels.get("model", ""), sample.labels.get("version", ""))
+        tags = self._tags.get(key)
+        return sample._replace(labels={**sample.labels, **tags}) if tags else sample
 
 
 class ModelMetrics:
     """The metrics of one model version; every call is a few dictionary additions."""
 
     def __init__(self, metrics: Metrics, model: str, version: str, tags: dict[str, str]) -> None:
-        labels = (("model", model), ("version", version), *((f"_{k}", v) for k, v in tags.items()))
+        own = {f"_{name}": value for name, value in tags.items()}
+        labels = (("model", model), ("version", version), *own.items())
+        metrics.tags[model, version] = own
         self._counters = metrics.counters
         self._labels = _label_text(labels)
         self._failure_labels = labels
@@ -118,8 +121,10 @@ class ModelMetrics:
         metrics.load_duration.labels(model, version).set(0)
         self._load_duration = metrics.load_duration.labels(model, version)
         for name in TRITON_COUNTERS:
-            if name != "nv_inference_request_failure":
+            if name != _FAILURE:
                 self._counters.add(name, self._labels, 0)
+        for reason in FAILURE_REASONS:
+            self._count_failure(reason, 0)
 
     def loaded(self, duration_s: float) -> None:
         """Note how long the model took to load and warm."""
@@ -140,9 +145,12 @@ class ModelMetrics:
             self._phases[phase].observe(getattr(timings, phase + "_s") * 1e6)
 
     def request_failed(self, reason: str) -> None:
-        """Note a failed request; `reason` is REJECTED, CANCELED, BACKEND or OTHER."""
+        """Note a failed request; `reason` is one of `FAILURE_REASONS`."""
+        self._count_failure(reason, 1)
+
+    def _count_failure(self, reason: str, count: int) -> None:
         labels = _label_text((*self._failure_labels, ("reason", reason)))
-        self._counters.add("nv_inference_request_failure", labels, 1)
+        self._counters.add(_FAILURE, labels, count)
 
     def batch_done(self, size: int) -> None:
         """Note one model run over `size` images."""
@@ -174,9 +182,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.tags: Tags = {}
+        self._shown = CollectorRegistry()
+        self._shown.register(_WithTags(self.registry, self.tags))
         self.counters = TritonCounters()
-        self._gauges = _Gauges()
+        self._gauges = Gauges()
         self.registry.register(self._gauges)
+        self._gauges.sources += host_gauges(HostLoad())
         names = {
             "decode": "segserve_decode_duration_histogram_us",
             "queue": "nv_inference_queue_duration_histogram_us",
@@ -239,4 +251,4 @@ class Metrics:
 
     def render(self) -> bytes:
         """Give everything in Prometheus' text format 0.0.4."""
-        return generate_latest(self.registry) + self.counters.render().encode()
+        return generate_latest(self._shown) + self.counters.render().encode()
