@@ -33,7 +33,12 @@ def write_model(root: Path, name: str, config: str | None = None, version: str =
 
 
 def test_a_good_repository(tmp_path, capsys):
-    write_model(tmp_path, "m", "max_batch_size: 8\nresponse_cache { enable: true }")
+    write_model(
+        tmp_path,
+        "m",
+        "max_batch_size: 8\nresponse_cache { enable: true }\n"
+        'parameters { key: "shape_polcy" value { string_value: "pad" } }',
+    )
     write_model(tmp_path, "n")
     (tmp_path / "docs").mkdir()
     assert main(["check", str(tmp_path)]) == 0
@@ -43,7 +48,11 @@ def test_a_good_repository(tmp_path, capsys):
     assert out[2].split()[:4] == ["n", "1", "ok", "4"]
     place = f"{tmp_path}/m/config.pbtxt:2: response_cache.enable"
     assert out[3] == f"warning: m: {place}: not honoured, it has no effect"
-    assert out[4].startswith("skipped: docs: holds no model")
+    assert out[4] == (
+        f"warning: m: {tmp_path}/m/config.pbtxt:3: parameters[shape_polcy]: not honoured, it has "
+        f"no effect: did you mean 'shape_policy'?"
+    )
+    assert out[5].startswith("skipped: docs: holds no model")
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,18 @@ def test_tensors_that_no_protocol_carries_are_refused(write_graph, write, text):
         inspect_onnx(path)
 
 
+def test_nodes_side_by_side(write_graph):
+    options = OnnxOptions(cores=2, parallel=True, inter_op_threads=2)
+    backend = OnnxBackend(write_graph("Relu"), options)
+    assert backend.run({"x": np.ones((1, 3), np.float32)}, wide=True)["y"].sum() == 3
+    runtime = pytest.importorskip("onnxruntime")
+    settings = _session_options(runtime, options, 1)
+    assert settings.execution_mode == runtime.ExecutionMode.ORT_PARALLEL
+    assert (settings.inter_op_num_threads, settings.enable_mem_pattern) == (2, False)
+    settings = _session_options(runtime, CPU2, 1)
+    assert settings.execution_mode == runtime.ExecutionMode.ORT_SEQUENTIAL
+
+
 @pytest.mark.parametrize("level", [None, -1, 0, 1, 2, 7])
 def test_every_graph_level_runs(write_graph, level):
     backend = OnnxBackend(write_graph("Relu"), OnnxOptions(cores=1, graph_level=level))

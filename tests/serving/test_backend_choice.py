@@ -50,9 +50,19 @@ def test_on_a_gpu_with_the_defaults_for_changing_shapes():
     assert options.graph_level == 1
 
 
+@pytest.mark.parametrize(("given", "threads"), [("3", 3), ("0", 4)])
+def test_nodes_side_by_side(given, threads):
+    text = parameters(execution_mode=1, inter_op_thread_count=given)
+    options = onnx_options(config(text), 4, None)
+    assert (options.parallel, options.inter_op_threads) == (True, threads)
+    plain = onnx_options(config(""), 4, None)
+    assert (plain.parallel, plain.inter_op_threads) == (False, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (parameters(execution_mode=2), "'execution_mode' is '2'; expected 0 .* or 1"),
         (parameters(intra_op_thread_count="many"), "'intra_op_thread_count' is 'many'"),
         (
             'optimization { execution_accelerators { cpu_execution_accelerator { name: "tpu" } } }',

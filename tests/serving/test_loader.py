@@ -73,10 +73,21 @@ async def test_what_nobody_foresaw_fails_that_model_alone(
 async def test_fields_without_effect_are_named(open_house, repository, writers, caplog):
     folder = writers.bright(repository)
     config = folder / "config.pbtxt"
-    config.write_text(config.read_text() + "response_cache { enable: true }")
+    config.write_text(
+        config.read_text()
+        + "response_cache { enable: true }"
+        + 'parameters { key: "inter_op_thread_cnt" value { string_value: "3" } }'
+    )
     await open_house()
-    named = [r.field for r in caplog.records if r.message == "config_field_not_honoured"]
-    assert named == ["response_cache.enable"]
+    named = {
+        r.field: getattr(r, "hint", "")
+        for r in caplog.records
+        if r.message == "config_field_not_honoured"
+    }
+    assert named == {
+        "response_cache.enable": "",
+        "parameters[inter_op_thread_cnt]": "did you mean 'inter_op_thread_count'?",
+    }
 
 
 async def test_kernels_are_ready_before_an_image_model(

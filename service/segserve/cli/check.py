@@ -132,10 +132,17 @@ def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
         inputs=tuple(map(_tensor, inputs)),
         outputs=tuple(map(_tensor, outputs)),
         family=config.parameters.get("family", ""),
-        warnings=tuple(
-            f"{config.origin.at(field)}: not honoured, it has no effect"
-            for field in unhonoured_fields(config)
-        ),
+        warnings=_warnings(config, version.model_file.name),
+    )
+
+
+def _warnings(config: ModelConfig, filename: str) -> tuple[str, ...]:
+    from segserve.serving.parameter_keys import unread_parameters
+
+    hints = {**dict.fromkeys(unhonoured_fields(config), ""), **unread_parameters(config, filename)}
+    return tuple(
+        f"{config.origin.at(field)}: not honoured, it has no effect{hint}"
+        for field, hint in hints.items()
     )
 
 

@@ -76,6 +76,10 @@ class OnnxOptions:
         None, all.
     intra_op_threads : int
         0: one session of one thread and one of `cores`; else one session of this many threads.
+    inter_op_threads : int
+        With `parallel`: nodes that run side by side.
+    parallel : bool
+        Nodes that do not depend on each other run side by side; without memory patterns then.
     config_entries : Mapping
         Session configuration entries by ONNX Runtime's names.
     """
@@ -86,6 +90,8 @@ class OnnxOptions:
     device_id: int = 0
     graph_level: int | None = None
     intra_op_threads: int = 0
+    inter_op_threads: int = 1
+    parallel: bool = False
     enable_mem_arena: bool = True
     enable_mem_pattern: bool = True
     config_entries: Mapping[str, str] = field(default_factory=dict)
@@ -101,11 +107,12 @@ def _runtime() -> Any:
 def _session_options(runtime: Any, options: OnnxOptions, threads: int) -> Any:
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads = threads
-    settings.inter_op_num_threads = 1
-    settings.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
+    settings.inter_op_num_threads = options.inter_op_threads
+    mode = "ORT_PARALLEL" if options.parallel else "ORT_SEQUENTIAL"
+    settings.execution_mode = getattr(runtime.ExecutionMode, mode)
     settings.log_severity_level = _LOG_WARNINGS
     settings.enable_cpu_mem_arena = options.enable_mem_arena
-    settings.enable_mem_pattern = options.enable_mem_pattern
+    settings.enable_mem_pattern = options.enable_mem_pattern and not options.parallel
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for name, value in options.config_entries.items():
         settings.add_session_config_entry(name, value)

@@ -32,6 +32,18 @@ _CUDA_KEYS = (
     "arena_extend_strategy",
     "do_copy_in_default_stream",
 )
+ONNX_KEYS = (
+    "intra_op_thread_count",
+    "inter_op_thread_count",
+    "execution_mode",
+    "enable_mem_arena",
+    "enable_mem_pattern",
+    "cuda_fallback",
+    *_CUDA_KEYS,
+)
+"""What is read of a config's parameters for ONNX Runtime, besides its ``session.*``."""
+TORCH_KEYS = ("intra_op_thread_count", "INTRA_OP_THREAD_COUNT")
+"""What is read of a config's parameters for torch."""
 
 
 def open_backends(
@@ -198,7 +210,20 @@ def onnx_options(config: ModelConfig, cores: int, device_id: int | None) -> Onnx
         device_id=device_id or 0,
         graph_level=graph.level if graph else None,
         intra_op_threads=whole_number(config, "intra_op_thread_count", 0),
+        inter_op_threads=whole_number(config, "inter_op_thread_count", 1) or cores,
+        parallel=_parallel(config),
         enable_mem_arena=bool(whole_number(config, "enable_mem_arena", 1)),
         enable_mem_pattern=bool(whole_number(config, "enable_mem_pattern", 1)),
         config_entries={k: v for k, v in given.items() if k.startswith("session.")},
     )
+
+
+def _parallel(config: ModelConfig) -> bool:
+    """Read Triton's ``execution_mode``: 0 one node after another, 1 side by side."""
+    mode = whole_number(config, "execution_mode", 0)
+    if mode not in (0, 1):
+        raise LoadFailed(
+            f"model '{config.name}': parameter 'execution_mode' is '{mode}'; expected 0 (nodes run "
+            f"one after another) or 1 (side by side)"
+        )
+    return bool(mode)

@@ -29,6 +29,7 @@ from segserve.serving.backend_choice import CLASSICAL, inspect_model, open_backe
 from segserve.serving.cpu_side import CpuSide
 from segserve.serving.limits import batch_limits
 from segserve.serving.load_threads import LoadThreads
+from segserve.serving.parameter_keys import unread_parameters
 from segserve.serving.served_model import ServedModel, ServedParts
 from segserve.serving.statistics import ModelMeter
 from segserve.serving.warm_samples import warm
@@ -119,9 +120,7 @@ class Loader:
             )
         graph = inspect_model(plan.config, version.model_file)
         config = complete(plan.config, plan.name, graph, version.model_file.name)
-        for field in unhonoured_fields(config):
-            fields = {"model": plan.name, "field": field}
-            log.warning("config_field_not_honoured", extra=fields)
+        _tell_unhonoured(config, version.model_file.name)
         _check_family_batches(config)
         family = build_family(
             config.parameters,
@@ -199,6 +198,14 @@ def _tell_warmed(warmed: WarmedKernels | None) -> None:
         log.warning("kernels_compiled_again", extra={**told, "why": why})
     else:
         log.info("kernels_ready", extra=told)
+
+
+def _tell_unhonoured(config: ModelConfig, filename: str) -> None:
+    """Log each field and parameter that is written and has no effect."""
+    hints = {**dict.fromkeys(unhonoured_fields(config), ""), **unread_parameters(config, filename)}
+    for field, hint in hints.items():
+        fields = {"model": config.name, "field": field, **({"hint": hint[2:]} if hint else {})}
+        log.warning("config_field_not_honoured", extra=fields)
 
 
 def _check_family_batches(config: ModelConfig) -> None:
