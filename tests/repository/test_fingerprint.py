@@ -21,6 +21,7 @@ def test_it_changes_with_every_kind_of_change(folders):
         lambda: model.write_bytes(b"\x08\x07\x08\x07"),
         lambda: os.utime(model, ns=(1, 1)),
         lambda: os.utime(model, ns=(1, 2)),
+        lambda: model.chmod(0o400),
         lambda: (folder / "config.pbtxt").write_text("# changed"),
         (folder / "labels.txt").unlink,
         lambda: folders.model("a", versions=(2,)),

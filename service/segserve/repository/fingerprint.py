@@ -55,7 +55,7 @@ def _walk(folder: Path, root: Path, prefix: str, depth: int) -> Iterator[tuple[s
 
 
 def fingerprint(directory: ModelDirectory) -> str:
-    """Sum up names, sizes, times of change and inodes of all files of a model.
+    """Sum up names, sizes, times of change, inodes and who may read them of all files of a model.
 
     Cheap: no file is opened. Two equal fingerprints, some time apart, mean that nobody is writing.
 
@@ -70,7 +70,8 @@ def fingerprint(directory: ModelDirectory) -> str:
             stat = path.stat()
         except OSError as error:
             raise LoadFailed(f"{path}: cannot be read: {error.strerror}") from None
-        state = (name, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        rights = (stat.st_mode, stat.st_uid, stat.st_gid)
+        state = (name, stat.st_size, stat.st_mtime_ns, stat.st_ino, *rights)
         total.update(repr(state).encode())
     return total.hexdigest()
 
