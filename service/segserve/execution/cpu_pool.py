@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
 from segserve.core.errors import DeadlineExceeded, ShuttingDown
+from segserve.execution.blas import hold_blas_to
 from segserve.execution.turns import Turns
 
 T = TypeVar("T")
@@ -51,6 +52,9 @@ _Lines = tuple[deque[_Job], ...]
 class CpuPool:
     """Runs blocking work on threads, as many at a time as there are cores.
 
+    What runs on it counts as one core a token, so numpy's linear algebra gets no threads of its own
+    in a process that has one.
+
     Parameters
     ----------
     cores : int
@@ -62,6 +66,7 @@ class CpuPool:
     """
 
     def __init__(self, cores: int, name: str = "segserve-cpu", nice: int = 0) -> None:
+        hold_blas_to(1)
         self.cores = cores
         self._nice = nice
         self._free = cores
