@@ -53,7 +53,9 @@ async def test_stopping_lets_requests_finish(http, http_server, engine):
         await http.get("/v2/health/live")
 
 
-async def test_a_server_that_drains_is_alive_and_refuses_inference(http, http_server, engine):
+async def test_a_server_that_drains_is_alive_and_refuses_inference(
+    http, http_server, engine, caplog
+):
     release = asyncio.Event()
 
     async def wait(_ref):
@@ -72,6 +74,8 @@ async def test_a_server_that_drains_is_alive_and_refuses_inference(http, http_se
     assert refused.headers["retry-after"] == "1"
     assert refused.headers["segserve-error-kind"] == "unavailable"
     assert "Server is stopping" in refused.json()["error"]
+    (record,) = [r for r in caplog.records if r.message == "request_failed"]
+    assert record.method == f"POST {INFER}"
     release.set()
     async with asyncio.timeout(10):
         await draining

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segserve.core.errors import ShuttingDown
+from segserve.transport import refusals
 from segserve.transport.http.answers import error_answer
 from segserve.transport.http.app import build_app
 from segserve.transport.http.listener import Listener
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _RETRY_ELSEWHERE_S = 1.0
 _LAST_WAIT_S = 0.5
+_MAX_PATH = 200
 
 
 @dataclass(frozen=True)
@@ -111,20 +113,26 @@ class _Door:
             await send(message)
 
         task = cast("asyncio.Task[None]", asyncio.current_task())  # uvicorn makes one a request
-        refused = self.refusing and scope["path"].endswith("/infer")
         self._running.add(task)
         try:
-            await (self._refusal() if refused else self._app)(scope, receive, told)
+            if self.refusing and scope["path"].endswith("/infer"):
+                refusals.tell(f"{scope['method']} {scope['path'][:_MAX_PATH]}", _stopping())
+                await self._refusal(scope, receive, told)
+            else:
+                await self._app(scope, receive, told)
         except asyncio.CancelledError:
             if task not in self._cut or begun:
                 raise
-            await self._refusal()(scope, receive, told)
+            await self._refusal(scope, receive, told)  # the engine has told of it
         finally:
             self._running.discard(task)
 
-    def _refusal(self) -> ASGIApp:
-        error = ShuttingDown(
-            "Server is stopping, scheduler for model has stopped accepting new inference requests",
-            retry_after_s=_RETRY_ELSEWHERE_S,
-        )
-        return error_answer(error, self._overload)
+    async def _refusal(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await error_answer(_stopping(), self._overload)(scope, receive, send)
+
+
+def _stopping() -> ShuttingDown:
+    return ShuttingDown(
+        "Server is stopping, scheduler for model has stopped accepting new inference requests",
+        retry_after_s=_RETRY_ELSEWHERE_S,
+    )
