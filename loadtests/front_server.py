@@ -30,7 +30,7 @@ class InstantEngine:
         outputs = {name: array[:cut] for name, array in request.inputs.items()}
         return InferResponse(ModelRef(request.model.name, 1), outputs, request.id, Timings())
 
-    def answer_encoded(self, model: ModelRef, duration_s: float, size_bytes: int) -> None:
+    def answer_encoded(self, answer: InferResponse, duration_s: float, size_bytes: int) -> None:
         """Nothing is measured."""
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from segserve.core.messages import Timings
+from segserve.core.messages import NO_TRACE, Timings, TraceContext
 from segserve.observability.tracing import NoTracer, OtlpTracer, Stamps
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -45,7 +45,9 @@ def test_a_request_and_its_phases_arrive_below_the_callers_span(collector):
     url, got = collector
     tracer = OtlpTracer(url, "9.9")
     stamps = Stamps([("request", 1_000, 9_000), ("decode", 1_000, 2_000), ("infer", 2_000, 8_000)])
-    tracer.request_done(f"00-{TRACE_ID}-{PARENT_ID}-01", {"model": "m"}, stamps, "it broke")
+    caller = TraceContext(f"00-{TRACE_ID}-{PARENT_ID}-01", "vendor=7")
+    own = tracer.request_done(caller, {"model": "m"}, stamps, "it broke")
+    tracer.phase_done(own, "encode", 0.5)
     tracer.close()
     (path, message), *_ = got
     assert path == "/v1/traces"
@@ -53,7 +55,7 @@ def test_a_request_and_its_phases_arrive_below_the_callers_span(collector):
     attributes = {a.key: a.value.string_value for a in resource.resource.attributes}
     assert (attributes["service.name"], attributes["service.version"]) == ("segserve", "9.9")
     spans = {span.name: span for span in resource.scope_spans[0].spans}
-    assert set(spans) == {"request", "decode", "infer"}
+    assert set(spans) == {"request", "decode", "infer", "encode"}
     request = spans["request"]
     assert request.trace_id.hex() == TRACE_ID
     assert request.parent_span_id.hex() == PARENT_ID
@@ -62,12 +64,17 @@ def test_a_request_and_its_phases_arrive_below_the_callers_span(collector):
     assert {a.key: a.value.string_value for a in request.attributes} == {"model": "m"}
     assert spans["infer"].parent_span_id == request.span_id
     assert spans["infer"].end_time_unix_nano == 8_000
+    assert {span.trace_state for span in spans.values()} == {"vendor=7"}
+    encode = spans["encode"]
+    assert encode.parent_span_id == request.span_id
+    assert encode.end_time_unix_nano - encode.start_time_unix_nano == 500_000_000
 
 
 def test_a_request_without_a_parent_starts_a_trace(collector):
     url, got = collector
     tracer = OtlpTracer(url + "/v1/traces", "9.9")
-    tracer.request_done("", {}, Stamps([("request", 1, 2)]), "")
+    tracer.request_done(NO_TRACE, {}, Stamps([("request", 1, 2)]), "")
+    tracer.phase_done(NO_TRACE, "encode", 1.0)
     tracer.close()
     ((path, message),) = got
     assert path == "/v1/traces"
@@ -77,7 +84,8 @@ def test_a_request_without_a_parent_starts_a_trace(collector):
 def test_switched_off_does_nothing():
     tracer = NoTracer()
     assert not tracer.enabled
-    tracer.request_done("", {}, Stamps(), "")
+    assert tracer.request_done(TraceContext("t"), {}, Stamps(), "") is NO_TRACE
+    tracer.phase_done(NO_TRACE, "encode", 1.0)
     tracer.close()
 
 

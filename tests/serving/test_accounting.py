@@ -7,7 +7,7 @@ import pytest
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
 from segserve.core.errors import BackendFailed, DeadlineExceeded, Overloaded
-from segserve.core.messages import InferResponse, ModelRef
+from segserve.core.messages import NO_TRACE, InferResponse, ModelRef, TraceContext
 from segserve.observability.metrics import Metrics
 from segserve.observability.tracing import NoTracer
 from segserve.serving.accounting import Accounts, Work
@@ -26,7 +26,7 @@ def parts():
 
 
 def work(parts, deadline=NO_DEADLINE):
-    return Work(SimpleNamespace(parts=parts), "r1", "", deadline)
+    return Work(SimpleNamespace(parts=parts), "r1", NO_TRACE, deadline)
 
 
 def failures(parts):
@@ -103,10 +103,12 @@ async def test_spans_are_told_with_the_parent(parts):
     class Tracer(NoTracer):
         enabled = True
 
-        def request_done(self, trace_parent, attributes, stamps, error):
-            told.append((trace_parent, attributes["model"], [p[0] for p in stamps.phases], error))
+        def request_done(self, trace, attributes, stamps, error):
+            told.append((trace.parent, attributes["model"], [p[0] for p in stamps.phases], error))
+            return TraceContext("own")
 
-    one = Work(SimpleNamespace(parts=parts), "r1", "00-a-b-01", NO_DEADLINE)
+    one = Work(SimpleNamespace(parts=parts), "r1", TraceContext("00-a-b-01"), NO_DEADLINE)
     one.stamps.ended_now("infer", 0.01)
-    await Accounts(Tracer()).answer(one, ending(InferResponse(ModelRef("m", 1), {})))
+    answer = await Accounts(Tracer()).answer(one, ending(InferResponse(ModelRef("m", 1), {})))
+    assert answer.trace.parent == "own"
     assert told == [("00-a-b-01", "m", ["request", "infer"], "")]

@@ -113,8 +113,8 @@ class FakeEngine:
             timings=Timings(decode_s=0.001),
         )
 
-    def answer_encoded(self, model, duration_s, size_bytes):
-        self.encoded = (model, duration_s, size_bytes)
+    def answer_encoded(self, answer, duration_s, size_bytes):
+        self.encoded = (answer.model, duration_s, size_bytes)
 
     def live(self):
         return True

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from segserve.core.errors import InvalidInput, Unsupported
+from segserve.core.messages import NO_TRACE, TraceContext
 from segserve.core.options import DEFAULT_OPTIONS, MaskFormat, OutputSize, Refine, SegmentOptions
 from segserve.transport.parameters import (
     flag,
@@ -12,7 +13,7 @@ from segserve.transport.parameters import (
     number,
     read_choices,
     read_options,
-    trace_parent,
+    trace_context,
 )
 
 
@@ -89,8 +90,10 @@ def test_sequences_are_refused_but_not_their_absence():
             read_choices({name: value})
 
 
-def test_trace_parent():
+def test_trace_context():
     good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    assert trace_parent([("a", "b"), ("traceparent", good)]) == good
-    assert trace_parent([("traceparent", "00-zz"), ("traceparent", b"00")]) == ""
-    assert trace_parent([]) == ""
+    assert trace_context([("a", "b"), ("traceparent", good)]) == TraceContext(good)
+    states = [("tracestate", "a=1"), ("tracestate", "b=2")]
+    assert trace_context([*states, ("traceparent", good)]) == TraceContext(good, "a=1,b=2")
+    assert trace_context([*states, ("traceparent", "00-zz"), ("traceparent", b"00")]) is NO_TRACE
+    assert trace_context([]) is NO_TRACE

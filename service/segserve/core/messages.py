@@ -68,6 +68,25 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class TraceContext:
+    """A place in a trace, as W3C Trace Context writes it.
+
+    Parameters
+    ----------
+    parent : str
+        ``traceparent``, empty without one.
+    state : str
+        ``tracestate``.
+    """
+
+    parent: str = ""
+    state: str = ""
+
+
+NO_TRACE = TraceContext()
+
+
+@dataclass(frozen=True)
 class EncodedImage:
     """An image as it came: JPEG, PNG or WebP bytes, any bytes-like object."""
 
@@ -105,8 +124,8 @@ class InferRequest:
         Used when BYTES images come in place of the model's image tensor.
     parameters : Mapping
         Whatever else the request carried.
-    trace_parent : str
-        W3C ``traceparent``, empty without one.
+    trace : TraceContext
+        Of the caller.
     """
 
     model: ModelRef
@@ -118,12 +137,15 @@ class InferRequest:
     queue_timeout_us: int = 0
     options: SegmentOptions = DEFAULT_OPTIONS
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    trace_parent: str = ""
+    trace: TraceContext = NO_TRACE
 
 
 @dataclass(frozen=True)
 class InferResponse:
-    """Tensors out, in the model's output order, with the concrete version that ran."""
+    """Tensors out, in the model's output order, with the concrete version that ran.
+
+    `trace` is the request's own span.
+    """
 
     model: ModelRef
     outputs: Tensors
@@ -131,6 +153,7 @@ class InferResponse:
     timings: Timings = field(default_factory=Timings)
     batch_size: int = 1
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    trace: TraceContext = NO_TRACE
 
 
 @dataclass(frozen=True)
@@ -144,7 +167,7 @@ class SegmentRequest:
     deadline: Deadline = NO_DEADLINE
     priority: int = 0
     queue_timeout_us: int = 0
-    trace_parent: str = ""
+    trace: TraceContext = NO_TRACE
 
 
 @dataclass(frozen=True)
@@ -167,6 +190,8 @@ class SegmentResponse:
         For instance models, and panoptic ones before merging.
     refined : bool or None
         None when no refinement was asked for; False when it was skipped.
+    trace : TraceContext
+        The request's own span.
     """
 
     model: ModelRef
@@ -180,3 +205,4 @@ class SegmentResponse:
     id: str = ""
     timings: Timings = field(default_factory=Timings)
     batch_size: int = 1
+    trace: TraceContext = NO_TRACE

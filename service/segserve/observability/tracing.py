@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from segserve.core.messages import Timings
+from segserve.core.messages import NO_TRACE, Timings, TraceContext
 
 
 @dataclass
@@ -43,9 +43,13 @@ class Tracer(Protocol):
     enabled: bool
 
     def request_done(
-        self, trace_parent: str, attributes: Mapping[str, str], stamps: Stamps, error: str
-    ) -> None:
-        """Report one request; the first of `stamps` is the request itself."""
+        self, trace: TraceContext, attributes: Mapping[str, str], stamps: Stamps, error: str
+    ) -> TraceContext:
+        """Report one request; the first of `stamps` is the request itself. Gives its span."""
+        ...
+
+    def phase_done(self, trace: TraceContext, name: str, seconds: float) -> None:
+        """Report a phase of a request that was reported already; it has just ended."""
         ...
 
     def close(self) -> None:
@@ -59,8 +63,13 @@ class NoTracer:
     enabled = False
 
     def request_done(
-        self, trace_parent: str, attributes: Mapping[str, str], stamps: Stamps, error: str
-    ) -> None:
+        self, trace: TraceContext, attributes: Mapping[str, str], stamps: Stamps, error: str
+    ) -> TraceContext:
+        """Do nothing."""
+        del trace, attributes, stamps, error
+        return NO_TRACE
+
+    def phase_done(self, trace: TraceContext, name: str, seconds: float) -> None:
         """Do nothing."""
 
     def close(self) -> None:
@@ -87,38 +96,62 @@ class OtlpTracer:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  opens late
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415  opens late
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415  opens late
+        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415  opens late
+            TraceContextTextMapPropagator,
+        )
 
         url = endpoint if endpoint.endswith("/v1/traces") else endpoint.rstrip("/") + "/v1/traces"
         resource = Resource.create({"service.name": "segserve", "service.version": version})
         self._provider = TracerProvider(resource=resource)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
         self._tracer = self._provider.get_tracer("segserve", version)
+        self._wire = TraceContextTextMapPropagator()
 
     def request_done(
-        self, trace_parent: str, attributes: Mapping[str, str], stamps: Stamps, error: str
-    ) -> None:
+        self, trace: TraceContext, attributes: Mapping[str, str], stamps: Stamps, error: str
+    ) -> TraceContext:
         """Report one request: a span for it, and a child for each phase."""
-        from opentelemetry import trace  # noqa: PLC0415  opens late
-        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415  opens late
-            TraceContextTextMapPropagator,
+        from opentelemetry.trace import (  # noqa: PLC0415  opens late
+            SpanKind,
+            StatusCode,
+            set_span_in_context,
         )
 
-        parent = TraceContextTextMapPropagator().extract({"traceparent": trace_parent})
+        parent = self._context(trace)
         (name, start_ns, end_ns), *phases = stamps.phases
         span = self._tracer.start_span(
             name,
             context=parent,
-            kind=trace.SpanKind.SERVER,
+            kind=SpanKind.SERVER,
             start_time=start_ns,
             attributes=dict[str, Any](attributes),
         )
         if error:
-            span.set_status(trace.StatusCode.ERROR, error)
-        inside = trace.set_span_in_context(span, parent)
+            span.set_status(StatusCode.ERROR, error)
+        inside = set_span_in_context(span, parent)
         for phase, phase_start_ns, phase_end_ns in phases:
             child = self._tracer.start_span(phase, context=inside, start_time=phase_start_ns)
             child.end(phase_end_ns)
         span.end(end_ns)
+        return self._place(inside)
+
+    def phase_done(self, trace: TraceContext, name: str, seconds: float) -> None:
+        """Report a phase: a child of the request's span."""
+        if trace.parent:
+            end_ns = time.time_ns()
+            start_ns = end_ns - int(seconds * 1e9)
+            child = self._tracer.start_span(name, context=self._context(trace), start_time=start_ns)
+            child.end(end_ns)
+
+    def _context(self, trace: TraceContext) -> Any:
+        """Read a place in a trace."""
+        return self._wire.extract({"traceparent": trace.parent, "tracestate": trace.state})
+
+    def _place(self, context: Any) -> TraceContext:
+        """Write a place in a trace."""
+        written: dict[str, str] = {}
+        self._wire.inject(written, context)
+        return TraceContext(written.get("traceparent", ""), written.get("tracestate", ""))
 
     def close(self) -> None:
         """Send what is left, waiting for the collector as long as the SDK does."""

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
+from dataclasses import replace
 
 from segserve.core.deadline import PASSED, Deadline
 from segserve.core.errors import BackendFailed, DeadlineExceeded, ErrorKind, ServiceError
-from segserve.core.messages import Timings
+from segserve.core.messages import NO_TRACE, Timings, TraceContext
 from segserve.observability.tracing import Stamps, Tracer
 from segserve.serving.job import Answer
 from segserve.serving.served_model import ServedModel
@@ -34,11 +35,11 @@ class Work:
     """One request on its way."""
 
     def __init__(
-        self, served: ServedModel, request_id: str, trace_parent: str, deadline: Deadline
+        self, served: ServedModel, request_id: str, trace: TraceContext, deadline: Deadline
     ) -> None:
         self.served = served
         self.request_id = request_id
-        self.trace_parent = trace_parent
+        self.trace = trace
         self.deadline = deadline
         self.start_s = time.perf_counter()
         self.stamps = Stamps()
@@ -110,17 +111,17 @@ class Accounts:
             answered = BackendFailed(f"internal error: {error!r}")
             answered.told = True
             raise answered from error
-        self._succeeded(work, answer.timings)
-        return answer
+        trace = self._succeeded(work, answer.timings)
+        return replace(answer, trace=trace) if trace.parent else answer
 
-    def _succeeded(self, work: Work, timings: Timings) -> None:
+    def _succeeded(self, work: Work, timings: Timings) -> TraceContext:
         parts = work.served.parts
         request_s = time.perf_counter() - work.start_s
         parts.meter.request_done(timings, request_s)
         parts.metrics.request_done(timings, request_s)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("request_done", extra={**work.log_fields(), "seconds": round(request_s, 6)})
-        self._trace(work, "")
+        return self._trace(work, "")
 
     def _failed(self, work: Work, reason: str, message: str) -> None:
         parts = work.served.parts
@@ -130,8 +131,9 @@ class Accounts:
         log.warning("request_failed", extra=fields)
         self._trace(work, message)
 
-    def _trace(self, work: Work, error: str) -> None:
-        if self._tracer.enabled:
-            start_ns = time.time_ns() - int((time.perf_counter() - work.start_s) * 1e9)
-            work.stamps.phases.insert(0, ("request", start_ns, time.time_ns()))
-            self._tracer.request_done(work.trace_parent, work.log_fields(), work.stamps, error)
+    def _trace(self, work: Work, error: str) -> TraceContext:
+        if not self._tracer.enabled:
+            return NO_TRACE
+        start_ns = time.time_ns() - int((time.perf_counter() - work.start_s) * 1e9)
+        work.stamps.phases.insert(0, ("request", start_ns, time.time_ns()))
+        return self._tracer.request_done(work.trace, work.log_fields(), work.stamps, error)

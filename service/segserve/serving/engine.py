@@ -82,7 +82,7 @@ class Engine:
         """
         self._check_running()
         with self._registry.acquire(request.model) as served:
-            work = Work(served, request.id, request.trace_parent, request.deadline)
+            work = Work(served, request.id, request.trace, request.deadline)
             running = self._run(partial(served.infer_job, request), work)
             return await self._accounts.answer(work, running)
 
@@ -90,7 +90,7 @@ class Engine:
         """Answer one image. Raises as `infer`."""
         self._check_running()
         with self._registry.acquire(request.model) as served:
-            work = Work(served, request.id, request.trace_parent, request.deadline)
+            work = Work(served, request.id, request.trace, request.deadline)
             running = self._run(partial(served.segment_job, request), work)
             return await self._accounts.answer(work, running)
 
@@ -108,11 +108,15 @@ class Engine:
                 retry_after_s=1.0,
             )
 
-    def answer_encoded(self, model: ModelRef, duration_s: float, size_bytes: int) -> None:
+    def answer_encoded(
+        self, answer: InferResponse | SegmentResponse, duration_s: float, size_bytes: int
+    ) -> None:
         """Note that a transport built an answer's bytes; a model that has gone is passed over."""
-        served = self._registry.find(model)
+        served = self._registry.find(answer.model)
         if served is not None:
             served.parts.metrics.encoded(duration_s, size_bytes)
+        if self._tracer.enabled:
+            self._tracer.phase_done(answer.trace, "encode", duration_s)
 
     # --- health
 

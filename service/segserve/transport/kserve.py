@@ -14,7 +14,14 @@ import numpy as np
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
 from segserve.core.errors import InvalidInput, Unsupported
-from segserve.core.messages import InferRequest, InferResponse, ModelRef, ParameterValue
+from segserve.core.messages import (
+    NO_TRACE,
+    InferRequest,
+    InferResponse,
+    ModelRef,
+    ParameterValue,
+    TraceContext,
+)
 from segserve.core.options import DEFAULT_OPTIONS
 from segserve.core.tensor import Array, Tensors
 from segserve.transport.parameters import Parameters, read_choices, read_options
@@ -30,7 +37,7 @@ class Call:
     """What the protocol knows of a call beside its message."""
 
     deadline: Deadline = NO_DEADLINE
-    trace_parent: str = ""
+    trace: TraceContext = NO_TRACE
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def infer_request(
         queue_timeout_us=choices.queue_timeout_us,
         options=read_options(choices.rest) if has_strings else DEFAULT_OPTIONS,
         parameters={**choices.rest, "timing": True} if choices.timing else choices.rest,
-        trace_parent=head.call.trace_parent,
+        trace=head.call.trace,
     )
 
 

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TypeVar
 
 from segserve.core.errors import InvalidInput, Unsupported
-from segserve.core.messages import ParameterValue
+from segserve.core.messages import NO_TRACE, ParameterValue, TraceContext
 from segserve.core.options import MaskFormat, OutputSize, Refine, SegmentOptions
 
 E = TypeVar("E", bound=Enum)
@@ -193,9 +193,13 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."  # noqa: PLR2004  a line's length
 
 
-def trace_parent(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """Find a well-formed W3C ``traceparent`` among headers; empty without one."""
+def trace_context(metadata: Iterable[tuple[str, str | bytes]]) -> TraceContext:
+    """Find a well-formed W3C ``traceparent`` among headers, and the ``tracestate`` beside it."""
+    parent, states = "", []
     for name, value in metadata:
-        if name == "traceparent" and isinstance(value, str) and _TRACE_PARENT.fullmatch(value):
-            return value
-    return ""
+        if name == "traceparent":
+            if isinstance(value, str) and _TRACE_PARENT.fullmatch(value):
+                parent = value
+        elif name == "tracestate" and isinstance(value, str):
+            states.append(value)
+    return TraceContext(parent, ",".join(states)) if parent else NO_TRACE

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from segserve.core.errors import Overloaded, ShuttingDown
+from segserve.core.messages import NO_TRACE
 from segserve.transport.grpc.calls import Calls, call_of
 from segserve.transport.grpc.methods import RpcFailed
 
@@ -23,7 +24,7 @@ class FakeContext:
 def test_call_of():
     assert call_of(FakeContext()).deadline.remaining_s() == float("inf")
     assert 4 < call_of(FakeContext(5.0)).deadline.remaining_s() <= 5
-    assert call_of(FakeContext()).trace_parent == ""
+    assert call_of(FakeContext()).trace is NO_TRACE
 
 
 async def test_counting():

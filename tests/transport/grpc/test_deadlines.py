@@ -31,7 +31,7 @@ async def counted(engine):
     answer = engine.infer
 
     async def infer(request):
-        one = Work(SimpleNamespace(parts=parts), request.id, "", request.deadline)
+        one = Work(SimpleNamespace(parts=parts), request.id, request.trace, request.deadline)
         return await Accounts(NoTracer()).answer(one, answer(request))
 
     engine.infer = infer

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from segserve.core.errors import ErrorKind, InvalidInput, Overloaded, Unsupported
 from segserve.core.label_map import LabelMap
-from segserve.core.messages import ModelRef, RawImage, SegmentResponse
+from segserve.core.messages import ModelRef, RawImage, SegmentResponse, TraceContext
 from segserve.core.options import DEFAULT_OPTIONS, MaskFormat, OutputSize, Refine, SegmentOptions
 from segserve.core.prompts import Point, Prompt
 from segserve.core.regions import Rle
@@ -24,7 +24,7 @@ from segserve.transport.grpc.segmentation_codec import (
 from segserve.transport.grpc.wire import bytes_field_head
 from segserve.transport.kserve import Call
 
-CALL = Call(trace_parent="t")
+CALL = Call(trace=TraceContext("t"))
 
 
 def test_encoded_image_is_a_view():
@@ -33,7 +33,7 @@ def test_encoded_image_is_a_view():
     assert request.model == ModelRef("m")
     assert request.options == DEFAULT_OPTIONS
     assert (request.id, request.priority, request.queue_timeout_us) == ("i", 0, 0)
-    assert request.trace_parent == "t"
+    assert request.trace.parent == "t"
     assert bytes(request.image.data) == b"jpeg" * 100
     assert request.image.data.obj is data
 

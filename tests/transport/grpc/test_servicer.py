@@ -26,7 +26,7 @@ async def test_infer(rpc, engine):
     assert (answer.model_name, answer.model_version) == ("echo", "3")
     assert np.frombuffer(answer.raw_output_contents[0], np.float32).tolist() == [1, 2]
     got = engine.requests[0]
-    assert got.trace_parent == TRACE
+    assert got.trace.parent == TRACE
     assert 0 < got.deadline.remaining_s() < 10
 
 

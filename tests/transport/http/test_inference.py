@@ -21,7 +21,7 @@ def document(data=(1.0, 2.0), **fields):
 async def test_infer_json(http, engine):
     answer = await http.post(INFER, json=document(id="a"), headers={"traceparent": TRACE})
     assert answer.json()["outputs"][0]["data"] == [1.0, 2.0]
-    assert engine.requests[0].trace_parent == TRACE
+    assert engine.requests[0].trace.parent == TRACE
 
 
 async def test_infer_binary(http):

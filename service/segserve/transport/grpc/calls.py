@@ -20,7 +20,7 @@ from segserve.transport.grpc.methods import (
     Unary,
 )
 from segserve.transport.kserve import Call
-from segserve.transport.parameters import trace_parent
+from segserve.transport.parameters import trace_context
 from segserve.transport.status import OverloadStatus, status_of
 from segserve.transport.tensor_bytes import Buffer
 
@@ -32,7 +32,7 @@ def call_of(context: RpcContext) -> Call:
     """Read deadline and trace of a call."""
     return Call(
         deadline=Deadline.after(context.time_remaining()),
-        trace_parent=trace_parent(context.invocation_metadata() or ()),
+        trace=trace_context(context.invocation_metadata() or ()),
     )
 
 

@@ -57,7 +57,7 @@ class SegmentationServicer:
         request = codec.decode_request(message, call)
         response = await self._engine.segment(request)
         encode = partial(codec.encode_response, response, self._labels(response.model))
-        return measured(self._engine, response.model, encode)
+        return measured(self._engine, response, encode)
 
     def _labels(self, ref: ModelRef) -> Sequence[str]:
         try:

@@ -53,7 +53,7 @@ def decode_request(data: Buffer, call: Call) -> SegmentRequest:
         deadline=call.deadline,
         priority=message.priority,
         queue_timeout_us=message.queue_timeout_us,
-        trace_parent=call.trace_parent,
+        trace=call.trace,
     )
 
 

@@ -82,7 +82,7 @@ class InferenceServicer:
             error.request_id = request.id
             raise
         encode = partial(codec.encode_response, request, response)
-        return measured(self._engine, response.model, encode)
+        return measured(self._engine, response, encode)
 
     async def server_live(self, _message: Buffer, _context: RpcContext) -> bytes:
         """Whether the process works."""

@@ -17,7 +17,7 @@ from segserve.transport.http.body import compressed, read_body
 from segserve.transport.http.failures import told
 from segserve.transport.http.infer_codec import HEADER_LENGTH, Decoded
 from segserve.transport.kserve import Call, RequestHead, model_ref
-from segserve.transport.parameters import trace_parent
+from segserve.transport.parameters import trace_context
 
 if TYPE_CHECKING:
     from segserve.serving.engine import Engine
@@ -48,7 +48,7 @@ class InferEndpoint:
             raise Cancelled("the caller has gone") from None
         start_s = time.perf_counter()
         data, header_length = infer_codec.encode_response(decoded, response)
-        self._engine.answer_encoded(response.model, time.perf_counter() - start_s, len(data))
+        self._engine.answer_encoded(response, time.perf_counter() - start_s, len(data))
         return await _written(data, header_length, request.headers.get("accept-encoding", ""))
 
     async def _infer(self, request: Request, decoded: Decoded) -> InferResponse:
@@ -59,7 +59,7 @@ class InferEndpoint:
             raise
 
     def _decode(self, request: Request, ref: ModelRef, body: bytes) -> Decoded:
-        call = Call(trace_parent=trace_parent(request.headers.items()))
+        call = Call(trace=trace_context(request.headers.items()))
         length = request.headers.get(HEADER_LENGTH)
         is_image_file = request.headers.get("content-type", "").startswith("image/")
         if (length is not None and length.strip() == "0") or (length is None and is_image_file):
