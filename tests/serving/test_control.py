@@ -92,6 +92,17 @@ async def test_a_version_that_loads_beside_one_that_serves_leaves_the_server_rea
     assert all(seen)
 
 
+async def test_a_failed_load_names_its_model_once(open_house, repository, writers):
+    folder = writers.scale(repository)
+    house = await open_house("explicit")
+    (folder / "1" / "model.onnx").rename(folder / "1" / "other.onnx")
+    with pytest.raises(LoadFailed, match=r"^failed to load 'scale', no version is available"):
+        await house.engine.load_model("scale")
+    (folder / "1" / "model.onnx").write_bytes(b"rubbish")
+    with pytest.raises(LoadFailed, match=r"^failed to load 'scale', .*not an ONNX model"):
+        await house.engine.load_model("scale")
+
+
 async def test_the_same_files_are_not_loaded_again(open_house, repository, writers):
     writers.scale(repository)
     house = await open_house("explicit", load=("*",))

@@ -108,7 +108,10 @@ class ModelControl:
         try:
             await self._load(name, config_json=config_json, files=files)
         except LoadFailed as error:
-            raise LoadFailed(f"failed to load '{name}', {error.message}") from error
+            begin = f"failed to load '{name}'"
+            if error.message.startswith(begin):
+                raise
+            raise LoadFailed(f"{begin}, {error.message}") from error
 
     async def unload(self, name: str) -> None:
         """Unload all versions of a model once their requests have ended.
