@@ -84,7 +84,18 @@ async def test_crashes_are_logged_and_answered(kind, caplog):
 def test_refusing():
     calls = Calls("unavailable")
     calls.check_open()
-    calls.refusing = True
+    calls.refuse()
     with pytest.raises(ShuttingDown, match="Server is stopping") as caught:
         calls.check_open()
     assert caught.value.retry_after_s == 1
+
+
+def test_what_waits_for_work_is_ended_by_the_stop():
+    calls, ended = Calls("unavailable"), []
+    with calls.ended_by_stop(lambda: ended.append("gone")):
+        pass
+    with calls.ended_by_stop(lambda: ended.append("waits")):
+        calls.refuse()
+    with calls.ended_by_stop(lambda: ended.append("late")):
+        pass
+    assert ended == ["waits", "late"]

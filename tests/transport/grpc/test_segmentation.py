@@ -108,3 +108,37 @@ async def test_cancelling_reaches_the_engine(segment, engine):
         await engine.wait_requests()
         call.cancel()
         await engine.cancelled.wait()
+
+
+async def test_an_idle_stream_ends_when_the_server_stops(stream, grpc_server):
+    call = stream()
+    await call.write(streamed(id="a"))
+    assert (await call.read()).id == "a"
+    async with asyncio.timeout(2):
+        await grpc_server.stop(30)
+    assert await call.code() is grpc.StatusCode.UNAVAILABLE
+    told = dict(await call.trailing_metadata())
+    assert (told["segserve-error-kind"], told["grpc-retry-pushback-ms"]) == ("unavailable", "1000")
+
+
+async def test_a_stream_that_the_server_ends_gets_its_answers_first(stream, engine, grpc_server):
+    release = asyncio.Event()
+
+    async def wait(_ref):
+        await release.wait()
+
+    engine._maybe_hang = wait
+    call = stream()
+    for name in "ab":
+        await call.write(streamed(id=name))
+    async with asyncio.timeout(10):
+        await engine.wait_requests(2)
+        stopping = asyncio.create_task(grpc_server.stop(30))
+        await asyncio.sleep(0.05)
+        assert not stopping.done()
+        release.set()
+        rows = [await call.read(), await call.read()]
+        assert {row.id for row in rows} == {"a", "b"}
+        assert all(row.HasField("response") for row in rows)
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+        await stopping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from segserve.core.deadline import Deadline
@@ -51,6 +52,24 @@ class Calls:
         self._idle = asyncio.Event()
         self._idle.set()
         self.refusing = False
+        self._at_stop: set[Callable[[], object]] = set()
+
+    def refuse(self) -> None:
+        """Refuse new work from now on, and end what waits for it."""
+        self.refusing = True
+        for end in tuple(self._at_stop):
+            end()
+
+    @contextmanager
+    def ended_by_stop(self, end: Callable[[], object]) -> Iterator[None]:
+        """Have `end` called as soon as new work is refused."""
+        self._at_stop.add(end)
+        if self.refusing:
+            end()
+        try:
+            yield
+        finally:
+            self._at_stop.discard(end)
 
     @property
     def running(self) -> int:

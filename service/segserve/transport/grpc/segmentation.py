@@ -66,7 +66,10 @@ class SegmentationServicer:
             return ()
 
     async def segment_stream(self, messages: AsyncIterator[Buffer], context: RpcContext) -> None:
-        """Segment images as they come and answer them as they finish."""
+        """Segment images as they come and answer them as they finish.
+
+        A server that stops takes no further ones; what is under way is answered.
+        """
         call = call_of(context)
         slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         writing = asyncio.Lock()
@@ -79,15 +82,22 @@ class SegmentationServicer:
             finally:
                 slots.release()
 
-        broken: RpcFailed | None = None
-        async with asyncio.TaskGroup() as running:
+        async def read() -> RpcFailed | None:
             try:
                 async for message in messages:
                     await slots.acquire()
                     running.create_task(answer(message))
             except RpcFailed as failure:  # what came before it is answered
-                broken = failure
-        if broken is not None:
+                return failure
+            return None
+
+        async with asyncio.TaskGroup() as running:
+            reading = running.create_task(read())
+            with self._calls.ended_by_stop(reading.cancel):
+                await asyncio.wait({reading})
+        if reading.cancelled():
+            self._calls.check_open()
+        elif (broken := reading.result()) is not None:
             raise broken
 
     async def _streamed(self, message: Buffer, call: Call) -> bytes:

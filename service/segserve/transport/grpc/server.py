@@ -70,7 +70,7 @@ class GrpcServer:
         """
         if self._front is None or self._calls is None or self._health is None:
             return
-        self._calls.refusing = True
+        self._calls.refuse()
         self._health.close()
         self._front.retire()
         end = Deadline.after(grace_s)
