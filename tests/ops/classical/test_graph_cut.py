@@ -35,6 +35,18 @@ def test_a_disc_from_two_clicks(disc) -> None:
     assert overlap(graph_cut(image, GraphCutOptions(), seeds) > 0, truth) > 0.97
 
 
+@pytest.mark.parametrize("box", [[10, 10, 11, 11], [10.2, 10.2, 10.4, 10.4], [0, 0, 1, 1]])
+def test_a_box_of_one_pixel_is_no_error(disc, box) -> None:
+    found = graph_cut(disc[0], GraphCutOptions(), Prompts(box=np.array(box, np.float32)))
+    assert found.sum() <= 1
+
+
+def test_clicks_outside_are_refused(disc) -> None:
+    seeds = np.array([[-5, -5, 1], [5, 5, 0]], np.float32)
+    with pytest.raises(InvalidInput, match="outside"):
+        graph_cut(disc[0], GraphCutOptions(), Prompts(seeds=seeds))
+
+
 def test_clicks_are_obeyed(disc) -> None:
     image, _ = disc
     box = np.array([14, 9, 46, 41], np.float32)

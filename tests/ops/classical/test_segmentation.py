@@ -5,6 +5,8 @@ import pytest
 
 from segserve.core.errors import Cancelled, InvalidInput
 from segserve.ops.classical.segmentation import (
+    Prompts,
+    check_box,
     check_image,
     check_stop,
     consecutive,
@@ -53,3 +55,38 @@ def test_constant() -> None:
 def test_the_centred_box() -> None:
     assert whole_image_box(np.zeros((10, 20, 3)), 0.5).tolist() == [5, 2.5, 15, 7.5]
     assert whole_image_box(np.zeros((1, 1, 3)), 0.5).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("box", [np.nan, 0, 1, 1]),
+        ("box", [0, 0, np.inf, 1]),
+        ("box", [0, 0, 1]),
+        ("box", [[0, 0, 1, 1]]),
+        ("seeds", np.zeros((0, 3))),
+        ("seeds", [[0, np.nan, 1]]),
+        ("seeds", [[0, 0]]),
+        ("seeds", [0, 0, 1]),
+        ("seeds", np.zeros((10_001, 3))),
+        ("contour", [[0, 0], [1, 1]]),
+        ("contour", [[0, 0], [1, 1], [np.inf, 1]]),
+        ("contour", np.zeros((10_001, 2))),
+    ],
+)
+def test_prompts_that_are_none_are_refused(name, value) -> None:
+    with pytest.raises(InvalidInput, match=f"prompt '{name}' must be"):
+        Prompts(**{name: np.array(value, np.float32)})
+
+
+@pytest.mark.parametrize(
+    "box", [[0, 0, 0, 0], [2, 2, 1, 3], [9, 0, 12, 5], [-5, -5, 0, 0], [0, 6, 9, 8]]
+)
+def test_boxes_without_a_pixel_are_refused(box) -> None:
+    with pytest.raises(InvalidInput, match="no pixel of the image of 9 x 6"):
+        check_box(np.array(box, np.float32), np.zeros((6, 9, 3), np.uint8))
+
+
+def test_boxes_with_a_part_of_the_image() -> None:
+    box = np.array([-5, -5, 0.5, 3e38], np.float32)
+    assert check_box(box, np.zeros((6, 9, 3), np.uint8)) is box

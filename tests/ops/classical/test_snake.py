@@ -101,8 +101,26 @@ def test_a_contour_to_begin_with(disc) -> None:
     contour = np.array([[20, 15], [40, 15], [40, 35], [20, 35]], np.float32)
     found = snake(disc[0], SnakeOptions(), Prompts(contour=contour))
     assert found.contour.shape == (4, 2)
-    with pytest.raises(InvalidInput, match="3 vertices"):
+    with pytest.raises(InvalidInput, match="3 to 10000 rows of 2"):
         snake(disc[0], SnakeOptions(), Prompts(contour=contour[:2]))
+
+
+@pytest.mark.parametrize("box", [[90, 90, 99, 99], [5, 5, 5, 9]])
+def test_a_box_without_a_pixel_is_refused(disc, box) -> None:
+    with pytest.raises(InvalidInput, match="holds no pixel"):
+        snake(disc[0], SnakeOptions(), Prompts(box=np.array(box, np.float32)))
+
+
+def test_a_huge_box_begins_at_the_border(disc) -> None:
+    box = np.array([-3e38, -3e38, 3e38, 3e38], np.float32)
+    found = snake(disc[0], SnakeOptions(iterations=1), Prompts(box=box))
+    assert np.isfinite(found.contour).all()
+
+
+def test_a_dynamic_round_is_stopped_half_way(disc) -> None:
+    asked = iter([False, False, True])
+    with pytest.raises(Cancelled):
+        snake(disc[0], SnakeOptions(method="dynamic", iterations=1), stop=lambda: next(asked))
 
 
 def test_constant_and_stop(disc) -> None:

@@ -22,6 +22,7 @@ from segserve.ops.classical.segmentation import (
     Labels,
     Prompts,
     Stop,
+    check_box,
     check_image,
     check_stop,
     is_constant,
@@ -96,7 +97,7 @@ def _beginning(image: Array, options: ChanVeseOptions, prompts: Prompts) -> Mask
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width]
     if prompts.box is not None:
-        left, top, right, bottom = prompts.box
+        left, top, right, bottom = check_box(prompts.box, image)
         mask = (x + 0.5 > left) & (x + 0.5 < right) & (y + 0.5 > top) & (y + 0.5 < bottom)
         if not mask.any():
             raise InvalidInput(

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segserve.core.errors import InvalidInput
 from segserve.core.tensor import Array
 from segserve.ops.classical.gmm import GmmOptions, Mixture, fit
 from segserve.ops.classical.max_flow import NEIGHBOURS, minimum_cut
 from segserve.ops.classical.options import checked, real, whole
+from segserve.ops.classical.seeds import discs
 from segserve.ops.classical.segmentation import (
     NO_PROMPTS,
     Floats,
     Labels,
     Prompts,
     Stop,
+    check_box,
     check_image,
     check_stop,
     is_constant,
@@ -98,7 +99,7 @@ def extract(
     image: Array, options: GraphCutOptions, prompts: Prompts = NO_PROMPTS, *, stop: Stop = never
 ) -> Extraction:
     """Fit and cut in turn until the mask stays; parameters as `graph_cut`."""
-    mask, sure_object, sure_ground = first_mask(image, prompts, options.seed_radius_px)
+    mask, sure_object, sure_ground = first_mask(image, prompts, options.seed_radius_px, stop=stop)
     links = contrast_links(image, options.smoothness)
     features = np.ascontiguousarray(np.moveaxis(image, 2, 0).reshape(3, -1), np.float32)
     energy: list[float] = []
@@ -120,8 +121,17 @@ def extract(
     return Extraction(mask, tuple(energy))
 
 
-def first_mask(image: Array, prompts: Prompts, radius_px: int) -> tuple[Mask, Mask, Mask]:
-    """Give the first mask, and what is surely object and surely not."""
+def first_mask(
+    image: Array, prompts: Prompts, radius_px: int, *, stop: Stop = never
+) -> tuple[Mask, Mask, Mask]:
+    """Give the first mask, and what is surely object and surely not.
+
+    Raises
+    ------
+    InvalidInput
+        When a seed is outside the image, or nothing of it is in the box.
+    Cancelled
+    """
     height, width = image.shape[:2]
     sure_object = np.zeros((height, width), bool)
     sure_ground = np.zeros((height, width), bool)
@@ -129,19 +139,16 @@ def first_mask(image: Array, prompts: Prompts, radius_px: int) -> tuple[Mask, Ma
     if box is None and prompts.seeds is None:
         box = whole_image_box(image, _CENTRED_SHARE)
     if box is not None:
+        check_box(box, image)
         left, top = (int(v) for v in np.floor(np.maximum(box[:2], 0)))
         right, bottom = (int(v) for v in np.ceil(np.minimum(box[2:], (width, height))))
-        if left >= right or top >= bottom:
-            raise InvalidInput(
-                f"box {box.tolist()} holds no pixel of the image of {width} x {height} pixels"
-            )
         sure_ground[:] = True
         sure_ground[top:bottom, left:right] = False
-    y, x = np.mgrid[:height, :width]
-    for seed_x, seed_y, label in prompts.seeds if prompts.seeds is not None else ():
-        near = (x - np.floor(seed_x)) ** 2 + (y - np.floor(seed_y)) ** 2 <= radius_px**2
-        sure_object[near] = label > 0
-        sure_ground[near] = label <= 0
+    seeds = prompts.seeds if prompts.seeds is not None else np.zeros((0, 3), np.float32)
+    places = discs(seeds, (height, width), radius_px, stop=stop)
+    for (window, near), label in zip(places, seeds[:, 2].tolist(), strict=True):
+        sure_object[window][near] = label > 0
+        sure_ground[window][near] = label <= 0
     mask = ~sure_ground
     if mask.all() and prompts.seeds is not None and sure_object.any():
         mask = sure_object.copy()

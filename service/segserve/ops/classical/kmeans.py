@@ -132,9 +132,9 @@ def cluster_sample(
     """
     random = np.random.default_rng(options.seed)
     points = features.shape[1]
-    sample = features
     if points > _SAMPLE:
-        sample = np.ascontiguousarray(features[:, random.choice(points, _SAMPLE, replace=False)])
+        features = features[:, random.choice(points, _SAMPLE, replace=False)]
+    sample = np.ascontiguousarray(features)
     found = [
         lloyd(sample, _spread_out(sample, options.clusters, random), _SAMPLE_ROUNDS, stop)
         for _ in range(options.starts)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from segserve.core.errors import InvalidInput
 from segserve.core.tensor import Array
 from segserve.ops.classical.options import checked, real, whole
+from segserve.ops.classical.seeds import discs
 from segserve.ops.classical.segmentation import (
     NO_PROMPTS,
     Floats,
@@ -83,7 +84,7 @@ def random_walker(
         return np.zeros(image.shape[:2], np.int32)
     options = checked(options)
     check_stop(stop)
-    known = known_labels(image, prompts, options.seed_radius_px)
+    known = known_labels(image, prompts, options.seed_radius_px, stop=stop)
     count = int(known.max()) + 1
     if count == 1:
         return np.zeros(known.shape, np.int32)
@@ -91,13 +92,14 @@ def random_walker(
     return consecutive(chances.argmax(axis=0))
 
 
-def known_labels(image: Array, prompts: Prompts, radius_px: int) -> Labels:
+def known_labels(image: Array, prompts: Prompts, radius_px: int, *, stop: Stop = never) -> Labels:
     """Give the labels of seeds, numbered from 0 on, and -1 elsewhere: int32 [H, W].
 
     Raises
     ------
     InvalidInput
         When a seed is outside, or there are too many labels.
+    Cancelled
     """
     height, width = image.shape[:2]
     known = np.full((height, width), _UNKNOWN, np.int32)
@@ -111,14 +113,9 @@ def known_labels(image: Array, prompts: Prompts, radius_px: int) -> Labels:
     if len(values) > _MAX_LABELS or (seeds[:, 2] != np.rint(seeds[:, 2])).any():
         raise InvalidInput(f"seeds must have at most {_MAX_LABELS} whole labels, got {values}")
     first = 0 if prompts.seeds is not None else 1
-    y, x = np.mgrid[:height, :width]
-    for (seed_x, seed_y, _), label in zip(seeds, places.reshape(-1) + first, strict=True):
-        column, row = int(seed_x), int(seed_y)
-        if not (0 <= seed_x < width and 0 <= seed_y < height):
-            raise InvalidInput(
-                f"seed ({seed_x:g}, {seed_y:g}) is outside the image of {width} x {height} pixels"
-            )
-        known[(x - column) ** 2 + (y - row) ** 2 <= radius_px**2] = label
+    discs_of_seeds = discs(seeds, (height, width), radius_px, stop=stop)
+    for (window, near), label in zip(discs_of_seeds, places.reshape(-1) + first, strict=True):
+        known[window][near] = label
     return known
 
 

@@ -14,8 +14,11 @@ from segserve.core.tensor import Array
 Stop = Callable[[], bool]
 Labels = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+MAX_PROMPT_ROWS = 10_000
 _RANK = 3
 _CHANNELS = 3
+_COLUMNS = {"seeds": 3, "contour": 2}
+_FEWEST = {"seeds": 1, "contour": 3}
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,29 @@ class Prompts:
     seeds: Floats | None = None
     contour: Floats | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse other shapes, too many rows, and what is not finite."""
+        for name in self.given:
+            array = getattr(self, name)
+            if not (_is_shaped(name, array) and np.isfinite(array).all()):
+                rows = f"{_FEWEST.get(name)} to {MAX_PROMPT_ROWS} rows of {_COLUMNS.get(name)}"
+                expected = "4" if name == "box" else rows
+                raise InvalidInput(
+                    f"prompt '{name}' must be {expected} finite numbers, got shape "
+                    f"{list(array.shape)}{'' if np.isfinite(array).all() else ', not all finite'}"
+                )
+
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the prompts there are."""
         return tuple(n for n in ("box", "seeds", "contour") if getattr(self, n) is not None)
+
+
+def _is_shaped(name: str, array: Array) -> bool:
+    if name == "box":
+        return array.shape == (4,)
+    rows_fit = array.ndim == 2 and _FEWEST[name] <= len(array) <= MAX_PROMPT_ROWS  # noqa: PLR2004  rows and columns
+    return rows_fit and array.shape[1] == _COLUMNS[name]
 
 
 NO_PROMPTS = Prompts()
@@ -118,6 +140,24 @@ def consecutive(labels: Array) -> Labels:
     used = np.bincount((labels - low).reshape(-1)) > 0
     places = np.cumsum(used) - 1
     return np.ascontiguousarray(places[labels - low], dtype=np.int32)
+
+
+def check_box(box: Floats, image: Array) -> Floats:
+    """Give a box back if some of the image lies in it.
+
+    Raises
+    ------
+    InvalidInput
+        When it is empty, turned round, or outside.
+    """
+    height, width = image.shape[:2]
+    left, top = np.maximum(box[:2], 0)
+    right, bottom = np.minimum(box[2:], (width, height))
+    if not (left < right and top < bottom):
+        raise InvalidInput(
+            f"box {box.tolist()} holds no pixel of the image of {width} x {height} pixels"
+        )
+    return box
 
 
 def whole_image_box(image: Array, share: float) -> Floats:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segserve.core.errors import InvalidInput
 from segserve.core.tensor import Array
 from segserve.ops.classical.features import gradients, intensity, smooth
 from segserve.ops.classical.options import checked, choice, real, whole
@@ -26,6 +25,7 @@ from segserve.ops.classical.segmentation import (
     Prompts,
     Segmentation,
     Stop,
+    check_box,
     check_image,
     check_stop,
     is_constant,
@@ -123,10 +123,9 @@ def _beginning(image: Array, options: SnakeOptions, prompts: Prompts) -> Vertice
     height, width = image.shape[:2]
     if prompts.contour is not None:
         places = prompts.contour[:, ::-1] - 0.5
-        if len(places) < 3:  # noqa: PLR2004  a closed contour
-            raise InvalidInput(f"a contour needs 3 vertices or more, got {len(places)}")
     else:
-        box = prompts.box if prompts.box is not None else whole_image_box(image, _CENTRED_SHARE)
+        given = prompts.box if prompts.box is not None else whole_image_box(image, _CENTRED_SHARE)
+        box = check_box(given, image).astype(np.float64)  # that sums of huge ones are finite
         angles = np.linspace(0, 2 * np.pi, options.vertices, endpoint=False)
         centre = np.array([box[1] + box[3], box[0] + box[2]]) / 2 - 0.5
         half = np.array([box[3] - box[1], box[2] - box[0]]) / 2
@@ -160,14 +159,16 @@ def settle(field: Floats, begin: Vertices, options: SnakeOptions, *, stop: Stop 
     energy = [snake_energy(contour, begin, field, options)]
     for _ in range(options.iterations):
         check_stop(stop)
-        moved = _round(contour, begin, field, options)
+        moved = _round(contour, begin, field, options, stop)
         energy.append(snake_energy(contour, begin, field, options))
         if moved == 0 or (options.method == "greedy" and moved <= _FEW * len(contour)):
             break
     return Snake(contour, tuple(energy))
 
 
-def _round(contour: Vertices, prior: Vertices, field: Floats, options: SnakeOptions) -> int:
+def _round(
+    contour: Vertices, prior: Vertices, field: Floats, options: SnakeOptions, stop: Stop
+) -> int:
     mean = _mean_side(contour)
     weights = (options.tension, options.stiffness, options.edges, options.prior)
     if options.method == "greedy":
@@ -176,6 +177,7 @@ def _round(contour: Vertices, prior: Vertices, field: Floats, options: SnakeOpti
     best, best_energy = contour.copy(), np.inf
     found = np.empty_like(contour)
     for first in (4, 0, 1, 2, 3, 5, 6, 7, 8):  # the centre wins ties
+        check_stop(stop)
         energy = _kernel().viterbi(contour, prior, field, mean, *weights, first, found)
         if energy < best_energy - 1e-9:
             best, best_energy = found.copy(), energy
