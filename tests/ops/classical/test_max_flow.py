@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from segserve.core.errors import InvalidInput
+from segserve.core.errors import Cancelled, InvalidInput
+from segserve.ops.classical import max_flow
 from segserve.ops.classical.max_flow import NEIGHBOURS, minimum_cut
 
 
@@ -79,3 +80,21 @@ def test_wrong_capacities_are_refused() -> None:
         minimum_cut(ones, ones, np.ones((8, 3, 3)))
     with pytest.raises(InvalidInput, match="negative"):
         minimum_cut(ones, -ones, np.ones((8, 2, 3)))
+
+
+def test_a_flow_that_stops_and_goes_on_is_the_same(monkeypatch) -> None:
+    given = problem(5, 30, 40)
+    at_once = minimum_cut(*given)
+    asked = []
+    monkeypatch.setattr(max_flow, "_PATHS_AT_A_TIME", 7)
+    cut = minimum_cut(*given, stop=lambda: bool(asked.append(1)))
+    assert len(asked) > 20
+    assert cut.value == pytest.approx(at_once.value, rel=1e-12)
+    assert np.array_equal(cut.source_side, at_once.source_side)
+
+
+def test_a_flow_is_stopped_half_way(monkeypatch) -> None:
+    monkeypatch.setattr(max_flow, "_PATHS_AT_A_TIME", 7)
+    asked = iter([False] * 5 + [True])
+    with pytest.raises(Cancelled):
+        minimum_cut(*problem(5, 30, 40), stop=lambda: next(asked))

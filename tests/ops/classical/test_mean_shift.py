@@ -65,3 +65,11 @@ def test_stop_is_asked_within_the_image(noise) -> None:
     with pytest.raises(Cancelled):
         mean_shift(noise, MeanShiftOptions(), stop=stop)
     assert len(asked) == 3
+
+
+def test_wide_windows_are_stopped_after_a_row() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (6, 200, 3), np.uint8)
+    asked = []
+    options = MeanShiftOptions(spatial_px=50, colour=0.5, iterations=50)
+    find_modes(image, options, stop=lambda: bool(asked.append(1)))
+    assert len(asked) == 6

@@ -77,7 +77,7 @@ def graph_cut(
         ``box``: all outside is background; without one (and without seeds) a centred box of four
         fifths of the image's sides. ``seeds``: label 0 is surely background, others object.
     stop : callable
-        Asked between rounds.
+        Asked in and between rounds.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def extract(
         # the source's side is the object: cutting a pixel off costs what the ground costs it
         to_source = np.where(sure_object, _SURE, np.where(sure_ground, 0, as_ground))
         to_sink = np.where(sure_ground, _SURE, np.where(sure_object, 0, as_object))
-        cut = minimum_cut(to_source, to_sink, links)
+        cut = minimum_cut(to_source, to_sink, links, stop=stop)
         energy.append(cut.value + float(lowest.sum()))
         if np.array_equal(cut.source_side, mask):
             break

@@ -101,25 +101,13 @@ def _augment(tail, direction, offsets, links, terminals, parents, orphans, count
     return flow
 
 
-@njit("float64(float32[:, ::1], float32[::1], int64[::1], int8[::1])")
-def max_flow(links, terminals, offsets, trees):
-    """Find a maximum flow by growing trees from both terminals (Boykov and Kolmogorov).
-
-    `links[d, p]` is what still fits from p to p + offsets[d], and 7 - d the way back; nodes at the
-    border of the grid have none. `terminals[p]` above 0 is what fits from the source, below 0 to
-    the sink. Both are left as residuals. Writes the tree of every node; nodes of neither tree are
-    free. Gives the flow beyond what the caller took off the terminals.
-    """
-    nodes = terminals.shape[0]
-    parents = np.full(nodes, NONE, np.int8)
-    stamps = np.zeros(nodes, np.int32)
-    depths = np.zeros(nodes, np.int32)
-    queue = np.empty(nodes, np.int64)
-    queued = np.zeros(nodes, np.bool_)
-    orphans = np.empty(nodes + 1, np.int64)
-    first, waiting = 0, 0
-    for p in range(nodes):
+@njit("void(float32[::1], int8[::1], int8[::1], int32[::1], int64[::1], boolean[::1], int64[::1])")
+def begin(terminals, trees, parents, depths, queue, queued, state):
+    """Plant a tree at every node that hangs on a terminal; all of them wait in the queue."""
+    waiting = 0
+    for p in range(terminals.shape[0]):
         trees[p] = FREE
+        parents[p] = NONE
         if terminals[p] != 0:
             trees[p] = SOURCE if terminals[p] > 0 else SINK
             parents[p] = TERMINAL
@@ -127,12 +115,35 @@ def max_flow(links, terminals, offsets, trees):
             queue[waiting] = p
             queued[p] = True
             waiting += 1
+    state[0], state[1], state[2], state[3] = 0, waiting, 0, -1
+
+
+@njit(
+    "float64(float32[:, ::1], float32[::1], int64[::1], int8[::1], int8[::1], int32[::1], int32[::1], int64[::1], boolean[::1], int64[::1], int64[::1], int64)"
+)
+def max_flow(
+    links, terminals, offsets, trees, parents, stamps, depths, queue, queued, orphans, state, most
+):
+    """Find a maximum flow by growing trees from both terminals (Boykov and Kolmogorov).
+
+    `links[d, p]` is what still fits from p to p + offsets[d], and 7 - d the way back; nodes at the
+    border of the grid have none. `terminals[p]` above 0 is what fits from the source, below 0 to
+    the sink. Both are left as residuals. Writes the tree of every node; nodes of neither tree are
+    free. Gives the flow that it pushed, beyond what the caller took off the terminals.
+
+    Pushes along `most` paths at the most. `state` is what `begin` wrote: the queue's first place
+    and length, the paths so far and the node that grows. When it ends with a length of 0 and no
+    node (-1) the flow is at its maximum; else it goes on from there when it is called again.
+    """
+    nodes = terminals.shape[0]
+    first, waiting, current = state[0], state[1], state[3]
     total = 0.0
-    now = np.int32(0)
-    current = -1
+    now = np.int32(state[2])
+    last = state[2] + most
     while True:
         if current < 0 or parents[current] == NONE:
             if waiting == 0:
+                current = -1
                 break
             current = queue[first]
             first = first + 1 if first + 1 < nodes else 0
@@ -171,6 +182,9 @@ def max_flow(links, terminals, offsets, trees):
         if tail < 0:
             current = -1
             continue
+        if now >= last:
+            current = p
+            break
         now += np.int32(1)
         total += _augment(tail, direction, offsets, links, terminals, parents, orphans, 0)
         begin, end, held = 0, orphans[-1], orphans[-1]
@@ -211,4 +225,5 @@ def max_flow(links, terminals, offsets, trees):
                     held += 1
             trees[o] = FREE
             parents[o] = NONE
+    state[0], state[1], state[2], state[3] = first, waiting, now, current
     return total

@@ -25,6 +25,7 @@ from segserve.ops.classical.segmentation import (
 )
 
 _ROWS_AT_A_TIME = 8
+_LOOKS_AT_A_TIME = 10_000_000  # of windows at pixels, at most, but for one row
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,11 @@ def find_modes(image: Array, options: MeanShiftOptions, *, stop: Stop = never) -
     planes = np.ascontiguousarray(luv(image))
     height, width = image.shape[:2]
     modes = np.empty((height, width, 5), np.float32)
-    for first in range(0, height, _ROWS_AT_A_TIME):
+    reach, rounds = options.spatial_px, options.iterations
+    looks = width * rounds * (2 * reach + 1) ** 2
+    rows = min(_ROWS_AT_A_TIME, max(1, _LOOKS_AT_A_TIME // looks))
+    for first in range(0, height, rows):
         check_stop(stop)
-        last = min(height, first + _ROWS_AT_A_TIME)
-        reach, rounds = options.spatial_px, options.iterations
+        last = min(height, first + rows)
         _kernel().shift(planes, first, last, reach, options.colour, rounds, modes)
     return modes
