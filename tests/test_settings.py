@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from segserve.settings import ControlMode, Settings, explain
+from segserve.settings import ControlMode, Settings, explain, misspelt
 
 
 def test_defaults_are_tritons_ports():
@@ -46,9 +46,55 @@ def test_variables_that_are_no_settings_are_left_alone(monkeypatch):
         ({}, "--model-repository is required"),
         ({"model_repository": "/m", "grpc_port": "70000"}, "--grpc-port: got '70000'"),
         ({"model_repository": "/m", "model_control_mode": "pol"}, "'none', 'poll' or 'explicit'"),
+        ({"model_repository": "/m", "model_control_mode": "pol"}, "did you mean poll?"),
+        ({"model_repository": "/m", "log_format": "iso8601"}, "did you mean ISO8601?"),
+        ({"model_repository": "/m", "exit_on_error": "ture"}, "did you mean true?"),
     ],
 )
 def test_bad_values_name_the_flag(given, text):
     with pytest.raises(ValidationError) as caught:
         Settings(**given)
     assert text in explain(caught.value)
+
+
+def test_a_port_that_kubernetes_has_set(monkeypatch):
+    monkeypatch.setenv("SEGSERVE_GRPC_PORT", "tcp://10.0.0.1:8001")
+    with pytest.raises(ValidationError) as caught:
+        Settings(model_repository="/m")
+    told = explain(caught.value)
+    assert "Kubernetes sets SEGSERVE_GRPC_PORT for a Service named segserve-grpc" in told
+    assert "enableServiceLinks: false" in told
+
+
+def test_misspelt_variables(monkeypatch):
+    given = {
+        "SEGSERVE_GRPC_PROT": "1",
+        "SEGSERVE_MODEL_REPOSITRY": "/m",
+        "SEGSERVE_HTTP_PORT": "8000",
+        "SEGSERVE_TEAM": "blue",
+        "OTHER_GRPC_PORTS": "1",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert misspelt() == {
+        "SEGSERVE_GRPC_PROT": "SEGSERVE_GRPC_PORT",
+        "SEGSERVE_MODEL_REPOSITRY": "SEGSERVE_MODEL_REPOSITORY",
+    }
+
+
+@pytest.mark.parametrize("service", ["SEGSERVE", "SEGSERVE_GRPC2", "SEGSERVE_METRIC"])
+def test_variables_of_kubernetes_are_not_misspelt(monkeypatch, service):
+    link = "tcp://10.0.0.1:8001"
+    names = {
+        "PORT": link,
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT": "8001",
+        "SERVICE_PORT_GRPC": "8001",
+        "PORT_8001_TCP": link,
+        "PORT_8001_TCP_ADDR": "10.0.0.1",
+        "PORT_8001_TCP_PORT": "8001",
+        "PORT_8001_TCP_PROTO": "tcp",
+    }
+    for name, value in names.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    assert misspelt() == {}

@@ -7,6 +7,8 @@ wins. Flags carry Triton's names where Triton has the flag.
 from __future__ import annotations
 
 import os
+import re
+from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 INT32_MAX = 2**31 - 1
+_PREFIX = "SEGSERVE_"
+_OF_A_SERVICE = re.compile(
+    r"SEGSERVE_PORT(_.*)?|SEGSERVE(_.*)?_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_.*)"
+)
+_LINK = re.compile("(tcp|udp|sctp)://")
+_NEAR = 0.85
 
 
 class ControlMode(Enum):
@@ -182,7 +190,23 @@ class Settings(BaseModel):
 
 def variable(name: str) -> str:
     """Give the environment's name of a field."""
-    return f"SEGSERVE_{name.upper()}"
+    return _PREFIX + name.upper()
+
+
+def misspelt() -> dict[str, str]:
+    """Give the environment's variables that are near to a setting's, each with that one.
+
+    Those that Kubernetes sets for a Service whose name begins with segserve are none of them.
+    """
+    environment = os.environ  # noqa: TID251  the one module that reads settings from it
+    known = [variable(name) for name in Settings.model_fields]
+    found: dict[str, str] = {}
+    for name, value in environment.items():
+        stranger = name.startswith(_PREFIX) and name not in known
+        if stranger and not _OF_A_SERVICE.fullmatch(name) and not _LINK.match(value):
+            near = get_close_matches(name, known, n=1, cutoff=_NEAR)
+            found |= {name: near[0]} if near else {}
+    return found
 
 
 def explain(error: ValidationError) -> str:
@@ -194,5 +218,29 @@ def explain(error: ValidationError) -> str:
         if item["type"] == "missing":
             lines.append(f"{flag} is required (or the environment's {variable(name)})")
         else:
-            lines.append(f"{flag}: got {item['input']!r}: {item['msg']}")
+            hint = _service_link(name, item["input"]) or _nearest(name, item["input"])
+            lines.append(f"{flag}: got {item['input']!r}: {item['msg']}{hint}")
     return "; ".join(lines)
+
+
+def _nearest(name: str, got: object) -> str:
+    """Ask whether the nearest of a setting's choices was meant."""
+    field = Settings.model_fields.get(name)
+    kind = None if field is None else field.annotation
+    choices = ["true", "false"] if kind is bool else []
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        choices = [str(member.value) for member in kind]
+    by_folded = {choice.lower(): choice for choice in choices}
+    near = get_close_matches(str(got).lower(), by_folded, n=1)
+    return f"; did you mean {by_folded[near[0]]}?" if near else ""
+
+
+def _service_link(name: str, got: object) -> str:
+    """Say where a port that is an address comes from."""
+    if not _LINK.match(str(got)):
+        return ""
+    service = variable(name).removesuffix("_PORT").lower().replace("_", "-")
+    return (
+        f"; Kubernetes sets {variable(name)} for a Service named {service}: `enableServiceLinks: "
+        f"false` in the pod's spec stops that"
+    )

@@ -35,7 +35,9 @@ class Server:
     def _segment(self, request, context):
         self.requests.append(request)
         if request.encoded in self.failing:
-            context.abort(self.failing[request.encoded], "cannot use\nthis image")
+            code = self.failing[request.encoded]
+            context.set_trailing_metadata((("segserve-error-kind", code.name.lower()),))
+            context.abort(code, "cannot use\nthis image")
         rle = mask_to_rle(SKY)
         segments = [
             pb.Segment(

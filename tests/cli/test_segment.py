@@ -162,6 +162,14 @@ def test_goes_on_after_a_failing_image(segment, images, server, capsys):
     ]
 
 
+def test_a_model_that_is_not_ready_has_answered(segment, images, server, capsys):
+    server.failing = {images[0].read_bytes(): grpc.StatusCode.UNAVAILABLE}
+    assert segment(*images, "--model", "m", "--json") == 1
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == len(images) - 1
+    assert told.err.splitlines() == [f"segserve segment: {images[0]}: cannot use this image"]
+
+
 def test_a_server_that_is_not_there(images, capsys):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

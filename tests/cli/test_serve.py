@@ -1,10 +1,13 @@
 """``segserve serve``: flags become settings, bad values are refused with the flag's name."""
 
 import argparse
+import json
+import logging
 
 import pytest
 
 from segserve.cli import serve
+from segserve.cli.main import main
 from segserve.settings import Settings
 
 
@@ -40,3 +43,25 @@ def test_bad_values_end_with_code_2(capsys):
 def test_the_table_of_flags_is_fresh(repo_root):
     written = (repo_root / "docs" / "flags.md").read_text()
     assert written == serve.flags_table(), "run: python -m segserve.cli.serve > docs/flags.md"
+
+
+@pytest.mark.parametrize("flag", ["--strict-model-config=true", "--strict-model-config"])
+def test_a_flag_of_tritons_that_another_one_replaces(capsys, flag):
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--model-repository", "/m", flag])
+    assert ended.value.code == 2
+    reason = capsys.readouterr().err.splitlines()[-1]
+    assert reason.endswith("give --disable-auto-complete-config instead")
+
+
+def test_a_misspelt_variable_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("SEGSERVE_GRPC_PROT", "1")
+    monkeypatch.setattr("segserve.app.serve", lambda settings: 0)
+    kept = logging.getLogger().handlers[:]
+    try:
+        assert serve.run(parse("--model-repository", "/m")) == 0
+    finally:
+        logging.getLogger().handlers[:] = kept
+    (line,) = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["level"]) == ("variable_not_known", "WARNING")
+    assert (line["variable"], line["did_you_mean"]) == ("SEGSERVE_GRPC_PROT", "SEGSERVE_GRPC_PORT")

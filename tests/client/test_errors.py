@@ -18,8 +18,11 @@ def test_carries_kind_message_and_hint():
 
 
 def test_travels_between_processes():
-    error = pickle.loads(pickle.dumps(SegserveError(ErrorKind.NOT_FOUND, "gone", retry_after_s=2)))
+    sent = SegserveError(ErrorKind.NOT_FOUND, "gone", retry_after_s=2, answered=True)
+    error = pickle.loads(pickle.dumps(sent))
     assert (error.kind, error.message, error.retry_after_s) == (ErrorKind.NOT_FOUND, "gone", 2)
+    assert error.answered
+    assert not pickle.loads(pickle.dumps(unreadable("x"))).answered
 
 
 def test_unreadable_is_the_callers_data():

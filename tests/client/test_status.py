@@ -82,7 +82,9 @@ def test_a_kind_of_tomorrow_is_internal():
 @pytest.mark.parametrize("kind", list(ErrorKind))
 def test_the_kind_that_the_server_names_goes_before_the_status(kind):
     trailers = (("segserve-error-kind", kind.value),)
-    assert from_rpc(Failure(grpc.StatusCode.UNAVAILABLE, "", trailers)).kind is kind
+    error = from_rpc(Failure(grpc.StatusCode.UNAVAILABLE, "", trailers))
+    assert (error.kind, error.answered) == (kind, True)
+    assert not from_rpc(Failure(grpc.StatusCode.UNAVAILABLE)).answered
 
 
 def test_a_kind_of_tomorrow_falls_back_to_the_status():

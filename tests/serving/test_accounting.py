@@ -64,6 +64,8 @@ async def test_failures_by_reason(parts, error, raised, reason):
     with pytest.raises(raised) as caught:
         await Accounts(NoTracer()).answer(work(parts), ending(error=error))
     assert caught.value.told
+    words = {"REJECTED": "[request id: r1] full", "BACKEND": caught.value.message}
+    assert caught.value.message == words[reason]
     assert len(failures(parts)) == 1
     assert f'reason="{reason}"' in failures(parts)[0]
     assert parts.meter.view("m", "1").inference_stats.fail.count == 1

@@ -147,7 +147,7 @@ def _segment_all(client: Client, options: argparse.Namespace) -> int:
             _write_comparison(client, path, result, options, number)
         except ServiceError as error:
             code = 1
-            if error.kind is ErrorKind.UNAVAILABLE and error.retry_after_s is None:
+            if _nobody_there(error):
                 _complain(f"no answer from {options.server} for {path}: {error.message}")
                 break
             _complain(f"{path}: {error.message}")
@@ -157,6 +157,14 @@ def _segment_all(client: Client, options: argparse.Namespace) -> int:
         else:
             print(text_report(path, result, overlay), flush=True)
     return code
+
+
+def _nobody_there(error: ServiceError) -> bool:
+    """Whether no server has answered; one that cannot serve this model has."""
+    from segserve.client import SegserveError
+
+    answered = isinstance(error, SegserveError) and error.answered
+    return error.kind is ErrorKind.UNAVAILABLE and error.retry_after_s is None and not answered
 
 
 def _wanted(options: argparse.Namespace) -> SegmentOptions:

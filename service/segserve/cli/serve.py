@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from enum import Enum
 from typing import Any, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from typing_extensions import override
 
-from segserve.settings import Settings, explain, variable
+from segserve.observability.logging import setup_logging
+from segserve.settings import Settings, explain, misspelt, variable
 
+log = logging.getLogger(__name__)
+_ELSEWHERE = {
+    "--strict-model-config": "--disable-auto-complete-config",
+    "--http-max-input-size": "--max-request-bytes",
+    "--trace-config": "--otlp-endpoint",
+}
+"""Flags of Triton's whose work another flag does here."""
 _ALIASES = {"model_repository": ["--model-store"]}
 
 
@@ -26,6 +36,28 @@ def add_parser(subparsers: Any) -> None:
     for name, field in Settings.model_fields.items():
         flags = ["--" + name.replace("_", "-"), *_ALIASES.get(name, [])]
         parser.add_argument(*flags, dest=name, **_flag_options(field))
+    for flag in _ELSEWHERE:
+        parser.add_argument(flag, action=_Elsewhere, help=argparse.SUPPRESS)
+
+
+class _Elsewhere(argparse.Action):
+    """Names the right flag."""
+
+    def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
+        del dest
+        super().__init__(option_strings, argparse.SUPPRESS, nargs="?", **options)
+
+    @override
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        del namespace, values
+        flag = option_string or self.option_strings[0]
+        parser.error(f"{flag} is a flag of Triton's: give {_ELSEWHERE[flag]} instead")
 
 
 def _flag_options(field: FieldInfo) -> dict[str, Any]:
@@ -59,6 +91,10 @@ def run(options: argparse.Namespace) -> int:
         print(f"segserve serve: {explain(error)}", file=sys.stderr)
         return 2
     from segserve.app import serve
+
+    setup_logging(settings.log_format.value, verbose=settings.log_verbose > 0)
+    for name, near in misspelt().items():
+        log.warning("variable_not_known", extra={"variable": name, "did_you_mean": near})
 
     return serve(settings)
 

@@ -51,7 +51,8 @@ def from_rpc(failure: Failure) -> SegserveError:
     message = failure.details() or (code.name.lower() if code else "the call failed")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and named is None:
         kind, message = _limit_of_grpc(kind, message)
-    return SegserveError(kind, message, retry_after_s=retry_after_s)
+    answered = named is not None
+    return SegserveError(kind, message, retry_after_s=retry_after_s, answered=answered)
 
 
 def _limit_of_grpc(kind: ErrorKind, message: str) -> tuple[ErrorKind, str]:
@@ -103,7 +104,7 @@ def from_stream(error: segmentation_pb2.Error) -> SegserveError:
     name = segmentation_pb2.ErrorKind.Name(error.kind) if error.kind in _KNOWN else ""
     kind = ErrorKind.__members__.get(name.removeprefix("ERROR_KIND_"), ErrorKind.INTERNAL)
     hint_s = error.retry_after_us / 1e6 if error.HasField("retry_after_us") else None
-    return SegserveError(kind, error.message, retry_after_s=hint_s)
+    return SegserveError(kind, error.message, retry_after_s=hint_s, answered=True)
 
 
 _KNOWN = frozenset(segmentation_pb2.ErrorKind.values())

@@ -155,7 +155,8 @@ class ClassicalFamily:
                 if height * width > self.rule.max_image_pixels:
                     raise TooLarge(
                         f"the image has {width} x {height} pixels, over the limit of "
-                        f"{self.rule.max_image_pixels}: send a smaller one"
+                        f"{self.rule.max_image_pixels}: send a smaller one, or raise "
+                        f"--max-image-pixels"
                     )
         work = self._work_size(height, width)
         inputs = self._inputs(options, (work[1] / width, work[0] / height))

@@ -115,7 +115,8 @@ class ImageHalf:
         if height * width > self.max_pixels:
             raise TooLarge(
                 f"this {source[1]}x{source[0]} image would be resized to {width}x{height}, over "
-                f"the limit of {self.max_pixels} pixels"
+                f"the limit of {self.max_pixels} pixels: change the config's resize, or raise "
+                f"--max-image-pixels"
             )
         return Plan(
             source_width_px=source[1],
@@ -151,7 +152,10 @@ class ImageHalf:
         if height * width == 0:
             raise InvalidInput(f"an image has at least one pixel, got {width}x{height}")
         if height * width > self.max_pixels:
-            raise TooLarge(f"the image has {width}x{height} pixels, the limit is {self.max_pixels}")
+            raise TooLarge(
+                f"the image has {width}x{height} pixels, the limit is {self.max_pixels}: send a "
+                f"smaller image, or raise --max-image-pixels"
+            )
         return height, width
 
     def fill(self, image: Image, plan: Plan, out: Mapping[str, Array]) -> None:

@@ -114,7 +114,7 @@ def read_header(
     if width * height > max_pixels:
         raise TooLarge(
             f"the {header.format.value} header says {width}x{height} = {width * height} pixels, "
-            f"the limit is {max_pixels}: send a smaller image"
+            f"the limit is {max_pixels}: send a smaller image, or raise --max-image-pixels"
         )
     return header
 

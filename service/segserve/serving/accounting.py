@@ -53,6 +53,15 @@ class Work:
             "version": str(ref.version),
         }
 
+    def answered(self, error: ServiceError) -> ServiceError:
+        """Give the error that the caller gets: the log has it, a full queue names the request."""
+        message = error.message
+        if error.kind is ErrorKind.OVERLOADED:
+            message = f"[request id: {self.log_fields()['request_id']}] {message}"
+        answer = type(error)(message, retry_after_s=error.retry_after_s)
+        answer.told = True
+        return answer
+
 
 async def _in_time(running: Awaitable[Answer], deadline: Deadline) -> Answer:
     remaining_s = deadline.remaining_s()
@@ -103,14 +112,11 @@ class Accounts:
             raise
         except ServiceError as error:
             self._failed(work, failure_reason(error.kind), error.message)
-            error.told = True
-            raise
+            raise work.answered(error) from error
         except Exception as error:  # the border where unforeseen failures become answers
             log.exception("request_crashed", extra=work.log_fields())
             self._failed(work, "BACKEND", repr(error))
-            answered = BackendFailed(f"internal error: {error!r}")
-            answered.told = True
-            raise answered from error
+            raise work.answered(BackendFailed(f"internal error: {error!r}")) from error
         trace = self._succeeded(work, answer.timings)
         return replace(answer, trace=trace) if trace.parent else answer
 
