@@ -27,7 +27,7 @@ async def test_compressed_requests(http, name, pack):
     ("name", "content", "code"),
     [
         ("gzip", gzip.compress(bytes(5_000_000)), 400),
-        ("gzip", gzip.compress(b"{}" * 500)[:-9], 400),
+        ("gzip", gzip.compress(b"{}" * 500, mtime=0)[:-9], 400),
         ("gzip", b"nonsense", 400),
         ("br", b"", 501),
         ("identity", b" " * 1_000_001, 400),
