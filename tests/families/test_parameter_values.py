@@ -26,6 +26,7 @@ from segserve.families import parameter_values as values
         (values.sizes, "240x320,", None),
         (values.whole, "64", 64),
         (values.whole, "0", None),
+        (values.whole, "9" * 5000, None),
         (values.whole, "-1", None),
         (values.whole, "\u00b2", None),
         (values.ids, "0, 255", (0, 255)),

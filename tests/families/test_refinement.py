@@ -64,6 +64,10 @@ def test_every_key_is_read() -> None:
         ("crf_iterations", "1001"),
         ("crf_bilateral_srgb", "-1"),
         ("crf_gaussian_compat", "x"),
+        ("crf_gaussian_compat", "1e7"),
+        ("crf_bilateral_compat", "1e39"),
+        ("crf_gaussian_sxy", "1e-320"),
+        ("crf_iterations", "9" * 5000),
     ],
 )
 def test_values_that_do_not_read_are_named(key: str, value: str) -> None:
@@ -112,6 +116,29 @@ def test_without_iterations_the_labels_are_those_of_the_map(*, align_corners: bo
     wanted = upsample_argmax(logits, 41, 53, grid=grid, align_corners=align_corners)
     assert labels.dtype == wanted.dtype == np.uint16
     assert np.mean(labels == wanted) > 0.999
+
+
+@pytest.mark.parametrize("zero", ["0", "0.00", "00", ".0", "0."])
+def test_no_weight_is_written_as_any_zero(zero: str) -> None:
+    options = SegmentOptions(refine=Refine.DENSE_CRF, parameters={"crf_gaussian_compat": zero})
+    chosen = Refinement().chosen(options)
+    assert chosen is not None
+    assert chosen.crf.gaussian_compat == 0
+
+
+def test_labels_that_the_model_rules_out_are_not_chosen() -> None:
+    logits = np.zeros((3, 5, 6), np.float32)
+    logits[1, :, 3:] = 9
+    logits[0, :, 3:] = -np.inf
+    logits[2] = -np.inf
+    pixels = np.zeros((40, 48, 3), np.uint8)
+    pixels[:, 24:] = 200
+    grid = NetworkGrid(40, 48, 40, 48)
+    labels = refined_labels(
+        logits, pixels, grid, DenseCrfOptions(), align_corners=False, stop=never
+    )
+    assert (labels[:, 30:] == 1).all()
+    assert 2 not in labels
 
 
 def test_it_is_stopped() -> None:

@@ -227,6 +227,15 @@ def test_logits_that_cannot_be_refined_are_the_models_fault(semantic, photo) -> 
         semantic().refine(photo(), {"logits": logits}, plan, options, stop=lambda: False)
 
 
+def test_a_deviation_too_small_for_the_picture_is_the_callers_fault(semantic, photo) -> None:
+    parameters = {"crf_bilateral_srgb": "0.001"}
+    options = SegmentOptions(refine=Refine.DENSE_CRF, parameters=parameters)
+    plan = semantic().plan(photo(HEIGHT, WIDTH), options)
+    logits = {"logits": np.zeros((4, 10, 15), np.float32)}
+    with pytest.raises(InvalidInput, match="too small for this image"):
+        semantic().refine(photo(HEIGHT, WIDTH), logits, plan, options, stop=lambda: False)
+
+
 def test_one_pixel(semantic, photo) -> None:
     plan = semantic().plan(photo(1, 1), DEFAULT_OPTIONS)
     out = {"image": np.empty((3, 1, 1), np.float32)}

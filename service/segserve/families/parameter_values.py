@@ -14,6 +14,7 @@ T = TypeVar("T")
 Size = tuple[int, int]
 
 MAX_SIDE_PX = 65535
+_MOST_DIGITS = 18
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 
@@ -118,8 +119,9 @@ def sizes(text: str) -> tuple[Size, ...] | None:
 
 
 def whole(text: str) -> int | None:
-    """Parse a whole number of at least 1."""
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None
+    """Parse a whole number of at least 1, of 18 digits at most."""
+    reads = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if reads and int(text) > 0 else None
 
 
 def ids(text: str) -> tuple[int, ...] | None:

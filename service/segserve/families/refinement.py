@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from segserve.core.errors import InvalidInput, LoadFailed
+from segserve.core.errors import BackendFailed, InvalidInput, LoadFailed
 from segserve.core.messages import Image
 from segserve.core.options import OutputSize, Refine, SegmentOptions
 from segserve.core.tensor import Array, Tensors
@@ -17,7 +17,7 @@ from segserve.families.family import Findings, Plan
 from segserve.families.parameter_values import ParameterReader, number, whole
 from segserve.ops.argmax import LabelArray, NetworkGrid, valid_count
 from segserve.ops.crf import DenseCrfOptions, dense_crf
-from segserve.ops.crf.options import CrfMode
+from segserve.ops.crf.options import MOST_COMPAT, CrfMode
 from segserve.ops.crf.unary import unary_from_logits
 
 REQUEST_KEYS = (
@@ -40,6 +40,7 @@ BYTES_PER_PIXEL = 256
 _DEFAULT_MAX_MS = 1000.0
 _MAX_LABELS_U8 = 256
 _LIKELY = 0.01
+_RULED_OUT = -1e30
 
 
 @runtime_checkable
@@ -122,7 +123,7 @@ def parse_refinement(parameters: Mapping[str, str], default: Refinement) -> Refi
     usual = default.crf
     names = [refine.value for refine in Refine]
     unsaid = (Refine.DENSE_CRF if default.wanted else Refine.NONE).value
-    over_0, any_0 = "a number above 0", "a number of 0 or more"
+    over_0, any_0 = "a number above 0", f"a number from 0 to {MOST_COMPAT:g}"
     try:
         crf = DenseCrfOptions(
             iterations=reader.read("crf_iterations", whole, "1..1000", usual.iterations),
@@ -154,7 +155,8 @@ def _positive(text: str) -> float | None:
 
 
 def _weight(text: str) -> float | None:
-    return 0.0 if text in ("0", "0.0") else _positive(text)
+    zero = text.strip("0.") == "" and "0" in text and text.count(".") <= 1
+    return 0.0 if zero else _positive(text)
 
 
 def refined_labels(
@@ -183,14 +185,20 @@ def refined_labels(
 
     Raises
     ------
-    InvalidInput
+    BackendFailed
         When the logits are not finite.
+    InvalidInput
+        When a standard deviation is too small for the picture.
     Cancelled
         When `stop` says so.
     """
-    kept = _likely(logits, grid)
+    try:
+        kept = _likely(logits, grid)
+    except InvalidInput as error:
+        raise BackendFailed(f"the model's logits cannot be refined: {error.message}") from error
     height, width = pixels.shape[:2]
-    planes = np.ascontiguousarray(logits[kept], dtype=np.float32)
+    # labels that the model rules out at some pixels are -inf there, which has no difference
+    planes = np.maximum(logits[kept].astype(np.float32, copy=False), np.float32(_RULED_OUT))
     sides = (
         (planes.shape[1], grid.height_px, grid.valid_height_px, height),
         (planes.shape[2], grid.width_px, grid.valid_width_px, width),

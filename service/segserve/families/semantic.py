@@ -163,6 +163,8 @@ class SemanticFamily:
         ------
         BackendFailed
             When the model's logits are no float [C, h, w], or not finite.
+        InvalidInput
+            When a standard deviation is too small for the picture.
         Cancelled
             When `stop` says so.
         """
@@ -170,17 +172,14 @@ class SemanticFamily:
         placement = context_of(plan).placement
         chosen = self.rule.refinement.chosen(options) or self.rule.refinement
         pixels = self.images.pixels(image, plan, self._size(plan, options))
-        try:
-            labels = refined_labels(
-                logits,
-                pixels,
-                NetworkGrid(*placement.network, *placement.content),
-                chosen.crf,
-                align_corners=self.rule.align_corners,
-                stop=stop,
-            )
-        except InvalidInput as error:
-            raise BackendFailed(f"the model's logits cannot be refined: {error.message}") from error
+        labels = refined_labels(
+            logits,
+            pixels,
+            NetworkGrid(*placement.network, *placement.content),
+            chosen.crf,
+            align_corners=self.rule.align_corners,
+            stop=stop,
+        )
         return replace(self._found(labels, options), refined=True)
 
     def _logits(self, outputs: Tensors) -> Array:

@@ -201,6 +201,26 @@ def test_stop_is_asked_between_iterations(mode):
     assert len(asked) == 4
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"gaussian_sxy_px": 1e-3},
+        {"gaussian_sxy_px": 1e6},
+        {"bilateral_sxy_px": 1e6},
+        {"bilateral_srgb": 1e6},
+        {"gaussian_compat": 1e6},
+        {"gaussian_compat": -1e6},
+        {"bilateral_compat": 1e6},
+        {"bilateral_compat": -1e6},
+    ],
+)
+def test_options_at_their_bounds_give_beliefs(mode, values):
+    image, unary = scene(20, 24, 3)
+    q = dense_crf(image, unary, DenseCrfOptions(mode=mode, **values))
+    np.testing.assert_allclose(q.sum(axis=0), 1, atol=1e-4)
+
+
 def test_inputs_of_other_layouts():
     image, unary = scene(20, 24, 3)
     q = dense_crf(image, unary)

@@ -129,6 +129,11 @@ def test_gaussian_lattices_are_kept():
     assert gaussian_lattice(13, 17, 3.0).corners.shape[1] == 3
 
 
+def test_large_gaussian_lattices_are_not_kept():
+    assert gaussian_lattice(13, 17, 0.5) is not gaussian_lattice(13, 17, 0.5)
+    assert gaussian_lattice(1025, 1024, 50.0) is not gaussian_lattice(1025, 1024, 50.0)
+
+
 def test_keys_that_do_not_fit_are_refused():
     with pytest.raises(InvalidInput, match="too small"):
         bilateral_lattice(np.zeros((4, 4, 3), np.uint8), 80, 1e-3)

@@ -22,9 +22,15 @@ def test_defaults_are_deeplabs():
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"iterations": -1}, "iterations must be in 0..1000, got -1"),
+        ({"iterations": -1}, "iterations must be a whole number in 0..1000, got -1"),
+        ({"iterations": 2.5}, "whole number in 0..1000, got 2.5"),
+        ({"iterations": "5"}, "whole number in 0..1000, got 5"),
         ({"iterations": 1001}, "iterations"),
-        ({"gaussian_sxy_px": 0.0}, "gaussian_sxy_px must be finite and above 0, got 0"),
+        ({"gaussian_sxy_px": 0.0}, "gaussian_sxy_px must be in 0.001..1e\\+06, got 0"),
+        ({"gaussian_sxy_px": 1e-300}, "gaussian_sxy_px"),
+        ({"bilateral_srgb": 1e39}, "bilateral_srgb"),
+        ({"gaussian_compat": 1e38}, "gaussian_compat must be finite, and none of it larger"),
+        ({"bilateral_compat": np.array([[0, -1e7], [1, 0]], np.float32)}, "bilateral_compat"),
         ({"bilateral_sxy_px": float("nan")}, "bilateral_sxy_px"),
         ({"bilateral_srgb": float("inf")}, "bilateral_srgb"),
         ({"gaussian_compat": float("nan")}, "gaussian_compat must be finite"),

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.core.errors import InvalidInput
-from segserve.ops.crf.field import EXACT, LAZY, Message, aligned, infer, padded
+from segserve.ops.crf.field import EXACT, LAZY, Message, aligned, ask, infer, padded
 from segserve.ops.crf.half import STEP_PX, enlarge, every_second
 from segserve.ops.crf.lattice import Floats, Image8, bilateral_lattice, gaussian_lattice
 from segserve.ops.crf.options import CrfMode, DenseCrfOptions, weights_of
@@ -41,11 +41,11 @@ def dense_crf(
     ----------
     image : uint8 [H, W, 3]
     unary : float32 [C, H, W]
-        Negative log probabilities (`segserve.ops.crf.unary` makes them); any finite energies will
-        do, they need not be normalised.
+        Negative log probabilities (`segserve.ops.crf.unary` makes them); any energies will do, up
+        to 1e30 either way, they need not be normalised.
     options : DenseCrfOptions, optional
     stop : callable, optional
-        Asked between iterations.
+        Asked before each lattice is built and between iterations.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def _refine(
     if options.mode == CrfMode.FAST.value and options.gaussian_sxy_px >= STEP_PX:
         fewer = every_second(logits, image.shape[:2], width)
     bilateral, gaussian = _messages(
-        image, options, len(planes), kept, step_px=1 if fewer is None else STEP_PX
+        image, options, len(planes), kept, step_px=1 if fewer is None else STEP_PX, stop=stop
     )
     iterations = options.iterations
     tolerance = EXACT if options.mode == CrfMode.EXACT.value else LAZY
@@ -133,11 +133,14 @@ def _messages(
     kept: npt.NDArray[np.int64],
     *,
     step_px: int,
+    stop: Callable[[], bool] | None,
 ) -> tuple[Message, Message]:
     """Give the appearance term and the smoothness term."""
+    ask(stop)
     near = bilateral_lattice(
         image, options.bilateral_sxy_px, options.bilateral_srgb, step_px=step_px
     )
+    ask(stop)
     close = gaussian_lattice(*image.shape[:2], options.gaussian_sxy_px, step_px)
     return (
         Message(near, weights_of(options.bilateral_compat, labels, kept)),

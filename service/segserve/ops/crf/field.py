@@ -199,4 +199,4 @@ def infer(
 def ask(stop: Callable[[], bool] | None) -> None:
     """Raise `Cancelled` when `stop` says so."""
     if stop is not None and stop():
-        raise Cancelled("the dense CRF was stopped between two iterations")
+        raise Cancelled("the dense CRF was stopped before its end")

@@ -14,6 +14,7 @@ from segserve.core.errors import InvalidInput
 
 _KEY_LIMIT = 1 << 62
 _CACHED_GAUSSIANS = 4
+_CACHED_PIXELS, _CACHED_SXY_PX = 1 << 20, 1.0  # 30 to 60 MB; those of narrower ones are larger
 _LANES = 8
 _FIRST_BITS = 16
 """Of the tables that find simplices and vertices."""
@@ -158,18 +159,26 @@ def bilateral_lattice(image: Image8, sxy_px: float, srgb: float, *, step_px: int
     return _build(image, embedding_for(sigmas, reach), step_px, by_key=True)
 
 
-@lru_cache(maxsize=_CACHED_GAUSSIANS)
 def gaussian_lattice(height: int, width: int, sxy_px: float, step_px: int = 1) -> Lattice:
-    """Place pixels by position alone; the last few are kept.
+    """Place pixels by position alone; the last few of images of up to a megapixel are kept.
 
     Raises
     ------
     InvalidInput
         When the standard deviation is too small.
     """
+    if height * width <= _CACHED_PIXELS and sxy_px >= _CACHED_SXY_PX:
+        return _kept_gaussian_lattice(height, width, sxy_px, step_px)
+    return _gaussian_lattice(height, width, sxy_px, step_px)
+
+
+def _gaussian_lattice(height: int, width: int, sxy_px: float, step_px: int) -> Lattice:
     image = np.broadcast_to(np.uint8(0), (height, width, 3))
     embedding = embedding_for((sxy_px, sxy_px), (width - 1.0, height - 1.0))
     return _build(np.ascontiguousarray(image), embedding, step_px, by_key=False)
+
+
+_kept_gaussian_lattice = lru_cache(maxsize=_CACHED_GAUSSIANS)(_gaussian_lattice)
 
 
 def _embed(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,9 @@ from segserve.core.errors import InvalidInput
 
 Compatibility = float | npt.NDArray[np.float32]
 MAX_ITERATIONS = 1000
+LEAST_SIGMA, MOST_SIGMA = 1e-3, 1e6
+MOST_COMPAT = 1e6
+"""Beyond these nothing changes any more but the rounding of float32."""
 
 
 class CrfMode(Enum):
@@ -33,13 +35,14 @@ class DenseCrfOptions:
     Parameters
     ----------
     iterations : int in 0..1000
-    gaussian_sxy_px : float > 0
+    gaussian_sxy_px : float in 0.001..1e6
         Standard deviation of the smoothness term.
     gaussian_compat : float, float32 [C] or float32 [C, C]
+        None of it larger than a million, either way.
         A float is a Potts weight: what neighbours gain by having the same label. A matrix holds the
         cost of each pair of labels, made symmetric; a vector is the matrix's diagonal, so that a
         Potts weight w is the vector -w. All three as in pydensecrf.
-    bilateral_sxy_px, bilateral_srgb : float > 0
+    bilateral_sxy_px, bilateral_srgb : float in 0.001..1e6
         Standard deviations of the appearance term, in pixels and in grey levels.
     bilateral_compat : float, float32 [C] or float32 [C, C]
     mode : str
@@ -61,15 +64,22 @@ class DenseCrfOptions:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if not 0 <= self.iterations <= MAX_ITERATIONS:
-            raise InvalidInput(f"iterations must be in 0..{MAX_ITERATIONS}, got {self.iterations}")
+        whole = isinstance(self.iterations, int | np.integer)
+        if not (whole and 0 <= self.iterations <= MAX_ITERATIONS):
+            raise InvalidInput(
+                f"iterations must be a whole number in 0..{MAX_ITERATIONS}, got {self.iterations}"
+            )
         for name in ("gaussian_sxy_px", "bilateral_sxy_px", "bilateral_srgb"):
             value = getattr(self, name)
-            if not (isfinite(value) and value > 0):
-                raise InvalidInput(f"{name} must be finite and above 0, got {value}")
+            if not LEAST_SIGMA <= value <= MOST_SIGMA:
+                raise InvalidInput(
+                    f"{name} must be in {LEAST_SIGMA:g}..{MOST_SIGMA:g}, got {value}"
+                )
         for name in ("gaussian_compat", "bilateral_compat"):
-            if not np.isfinite(getattr(self, name)).all():
-                raise InvalidInput(f"{name} must be finite")
+            if not (np.abs(getattr(self, name)) <= MOST_COMPAT).all():
+                raise InvalidInput(
+                    f"{name} must be finite, and none of it larger than {MOST_COMPAT:g}"
+                )
         if self.mode not in {mode.value for mode in CrfMode}:
             names = ", ".join(mode.value for mode in CrfMode)
             raise InvalidInput(f"mode must be one of {names}, got '{self.mode}'")
