@@ -37,6 +37,16 @@ def test_the_bundled_model(repo_root, tmp_path, pictures, capsys, precision, mos
     assert 97 < kept <= 100
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_bundled_detector(repo_root, tmp_path, pictures, capsys, precision) -> None:
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    source = repo_root / "model_repository" / "yolact_demo"
+    words = ["export", "--source", source, "--out", tmp_path, "--images", pictures]
+    assert main([*map(str, words), "--precision", precision]) == 0
+    assert (tmp_path / f"yolact_demo_{precision}" / "1" / "model.onnx").is_file()
+    assert "of its detections at least" in last_line(capsys.readouterr().out)
+
+
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [

@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import AlreadyExists, InvalidInput, NotFound
 from segserve.core.tensor import DataType, TensorSpec
-from segserve.export.compare import run_graph
+from segserve.export.compare import run_graph, run_graph_outputs
 from segserve.export.precision import (
     HALF,
     INT8,
@@ -86,6 +86,29 @@ def test_eight_bits(graph: bytes) -> None:
     found = compare_graphs(small, graph, SAMPLES[6:])
     assert 1e-4 < found.rms_error_std < 0.1
     assert found.label_agreement > 0.9
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_eight_bits_of_a_graph_that_chooses(choosing_graph: bytes) -> None:
+    rng = np.random.default_rng(2)
+    samples = [
+        {
+            "image": rng.standard_normal((1, 3, 3, 4)).astype(np.float32),
+            "image_size": np.full((1, 1), 4001.0, np.float32),
+        }
+        for _ in range(9)
+    ]
+    small = to_int8(choosing_graph, samples[:8])
+    model = onnx.load_from_string(small)
+    made = {name: node.op_type for node in model.graph.node for name in node.output}
+    read = {node.name: made.get(node.input[0]) for node in model.graph.node}
+    assert (read["c1"], read["fc"]) == ("DequantizeLinear", "DequantizeLinear")
+    assert read["best"] == "Concat", "minus infinity has no 8 bits"
+    assert {node.name for node in model.graph.node} >= {"predictor", "masks"}
+    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert weights["w2"] == weights["w4"] == TensorProto.FLOAT, "last layers stay float32"
+    got, expected = (run_graph_outputs(g, samples[8]) for g in (small, choosing_graph))
+    np.testing.assert_allclose(got["scores"], expected["scores"], rtol=0.1, atol=0.1)
 
 
 def test_eight_bits_need_pictures(graph: bytes) -> None:

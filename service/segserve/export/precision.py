@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from segserve.core.errors import BackendFailed, InvalidInput, NotFound
 from segserve.core.tensor import Tensors
 from segserve.export.compare import Comparison, compare_outputs, run_graph_outputs
+from segserve.export.half import to_half
+from segserve.export.learnt_part import learnt_part
 from segserve.export.recipe import ExportConfig
 from segserve.export.write import check_free, check_name, write_model
 from segserve.repository.labels import read_labels
@@ -28,7 +31,6 @@ from segserve.repository.pbtxt import parse_config
 
 HALF, INT8 = "fp16", "int8"
 _COMPARED_EVERY = 4
-_INPUT_CAST = "graph_input_cast"
 
 
 @dataclass(frozen=True)
@@ -48,28 +50,6 @@ class Converted:
     path: Path
     graph_bytes: int
     comparison: Comparison
-
-
-def to_half(graph: bytes) -> bytes:
-    """Give the graph with weights and arithmetic in float16; its borders stay float32.
-
-    Parameters
-    ----------
-    graph : bytes
-        A serialised ONNX model of float32.
-    """
-    from onnxruntime.transformers.float16 import (  # noqa: PLC0415  opens late
-        convert_float_to_float16,
-    )
-
-    model: Any = convert_float_to_float16(onnx.load_from_string(graph), keep_io_types=True)
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    # The converter appends the inputs' casts, and ONNX wants them before their first use.
-    model.graph.node.extend(sorted(nodes, key=lambda node: not node.name.startswith(_INPUT_CAST)))
-    onnx.checker.check_model(model, full_check=True)
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
 
 
 @contextmanager
@@ -99,6 +79,8 @@ class _Samples:
 def to_int8(graph: bytes, samples: Sequence[Tensors]) -> bytes:
     """Give the graph with 8-bit layers between float32 borders.
 
+    Of graphs that choose, such as detectors', the last layers stay float32 too.
+
     Weights use 7 of their 8 bits, since the products of CPUs without VNNI overflow beyond.
 
     Parameters
@@ -117,12 +99,19 @@ def to_int8(graph: bytes, samples: Sequence[Tensors]) -> bytes:
         raise InvalidInput("8-bit export: got no calibration images, expected at least 1")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static  # noqa: PLC0415  opens late
 
-    with tempfile.TemporaryDirectory(prefix="segserve-int8-") as folder, _quiet():
+    whole = onnx.load_from_string(graph)
+    learnt = learnt_part(whole)
+    with (
+        tempfile.TemporaryDirectory(prefix="segserve-int8-") as folder,
+        _quiet(),
+        np.errstate(invalid="ignore", over="ignore"),  # ranges of what is left alone
+    ):
         out = Path(folder) / "model.onnx"
         quantize_static(
-            onnx.load_from_string(graph),
+            whole,
             out,
             _Samples(samples),
+            nodes_to_exclude=sorted(learnt.others | learnt.last),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
