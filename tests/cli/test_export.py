@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from segserve.cli.main import main
+from segserve.export.catalogue import RECIPES
 
 
 def last_line(text: str) -> str:
@@ -21,6 +22,23 @@ def test_list_shows_names_and_aliases_without_torch() -> None:
     assert run.returncode == 0, run.stderr
     assert "vainf_deeplabv3plus_mobilenet_os16" in run.stdout
     assert "alias deeplabv3plus_mobilenet" in run.stdout
+
+
+def test_list_tells_source_keys_and_rules_of_every_recipe(capsys) -> None:
+    assert main(["export", "--list"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    for recipe in RECIPES:
+        start = shown.index(recipe.name)
+        told = recipe.provenance
+        expected = [
+            *(f"  alias {alias}" for alias in recipe.aliases),
+            f"  source {told.source}",
+            f"  keys {told.keys}",
+            f"  input {told.input_rule}",
+            f"  output {told.output_rule}",
+        ]
+        assert shown[start + 1 : start + 1 + len(expected)] == expected
+        assert all(len(line.split(maxsplit=1)[1]) > 3 for line in expected)
 
 
 @pytest.mark.parametrize(

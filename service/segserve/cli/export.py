@@ -101,11 +101,15 @@ def _export(options: argparse.Namespace) -> int:
 def _list() -> None:
     from segserve.export.catalogue import RECIPES
 
-    width = max(len(recipe.name) for recipe in RECIPES)
     for recipe in RECIPES:
-        print(f"{recipe.name:{width}}  {recipe.provenance.source}")
+        print(recipe.name)
         for alias in recipe.aliases:
-            print(f"{'':{width}}  alias {alias}")
+            print(f"  alias {alias}")
+        told = recipe.provenance
+        print(f"  source {told.source}")
+        print(f"  keys {told.keys}")
+        print(f"  input {told.input_rule}")
+        print(f"  output {told.output_rule}")
 
 
 def _progress(step: str) -> None:
