@@ -59,6 +59,19 @@ def test_a_full_mask_fills_its_box() -> None:
     assert rle.area(got[1]) == 0
 
 
+@pytest.mark.parametrize(
+    "box", [[5e17] * 4, [1e30, 1e30, 2e30, 2e30], [-1e30, 0, -1e29, 1], [0, 0, np.inf, np.inf]]
+)
+def test_a_box_far_outside_costs_its_own_mask_alone(box) -> None:
+    random = np.random.default_rng(3)
+    prototypes = random.normal(size=(20, 24, 4)).astype(np.float32)
+    coefficients = random.normal(size=(2, 4)).astype(np.float32)
+    boxes = np.array([box, [0.2, 0.2, 0.8, 0.8]], np.float32)
+    far, near = assemble_prototypes_to_rle(prototypes, coefficients, boxes, 40, 50)
+    assert rle.area(far) == 0
+    assert (near,) == assemble_prototypes_to_rle(prototypes, coefficients[1:], boxes[1:], 40, 50)
+
+
 def test_none_and_wrong_input() -> None:
     prototypes = np.ones((5, 5, 3), np.float32)
     none = np.zeros((0, 3), np.float32)

@@ -40,12 +40,14 @@ def crop_limits(boxes: Array, height: int, width: int) -> Floats:
     Returns
     -------
     limits : float32 [N, 4]
-        x1, y1, x2, y2 in samples: ordered, one sample wider on each side, inside.
+        x1, y1, x2, y2 in samples: ordered, one sample wider on each side, inside. NaN for a box
+        that is not finite.
     """
     sizes = np.array([width, height], dtype=np.float32)
-    corners = boxes.astype(np.float32, copy=False).reshape(-1, 2, 2) * sizes
-    low = np.maximum(corners.min(axis=1) - _PADDING, 0)
-    high = np.minimum(corners.max(axis=1) + _PADDING, sizes)
+    finite = np.isfinite(boxes).all(axis=1)[:, None, None]
+    corners = np.where(finite, boxes.reshape(-1, 2, 2), np.nan).astype(np.float32) * sizes
+    low = np.clip(corners.min(axis=1) - _PADDING, 0, sizes)
+    high = np.clip(corners.max(axis=1) + _PADDING, 0, sizes)
     limits: Floats = np.concatenate([low, high], axis=1)
     return limits
 
