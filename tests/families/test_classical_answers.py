@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segserve.core.errors import BackendFailed
+from segserve.core.errors import InvalidInput
 from segserve.core.options import MaskFormat, SegmentOptions
 from segserve.families.classical_answers import compact, enlarged, label_map, proposals, shrunk
 from segserve.ops.rle import decode
@@ -14,7 +14,7 @@ LABELS = np.array([[0, 0, 1], [2, 2, 2]], np.uint8)
 def test_compact_takes_the_smallest_type() -> None:
     assert compact(np.array([[0, 255]], np.int32)).dtype == np.uint8
     assert compact(np.array([[0, 256]], np.int32)).dtype == np.uint16
-    with pytest.raises(BackendFailed, match="65537 regions"):
+    with pytest.raises(InvalidInput, match="65537 regions"):
         compact(np.array([[0, 65536]], np.int32))
 
 

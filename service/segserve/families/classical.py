@@ -229,8 +229,8 @@ class ClassicalFamily:
 
         Raises
         ------
-        BackendFailed
-            When there are more regions than ids.
+        InvalidInput
+            When the options ask for so small regions that there are more than ids.
         """
         labels = compact(outputs["labels"])
         if options.output_size is not OutputSize.STRIDE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from segserve.core.errors import BackendFailed
+from segserve.core.errors import InvalidInput
 from segserve.core.label_map import LabelMap, Segment
 from segserve.core.options import MaskFormat, SegmentOptions
 from segserve.core.regions import Regions
@@ -34,12 +34,12 @@ def compact(labels: Array) -> LabelArray:
 
     Raises
     ------
-    BackendFailed
+    InvalidInput
         When there are more regions than ids.
     """
     count = int(labels.max()) + 1
     if count > _MAX_LABELS:
-        raise BackendFailed(
+        raise InvalidInput(
             f"the segmenter found {count} regions, over the limit of {_MAX_LABELS}: ask for larger "
             f"ones by its parameters"
         )
