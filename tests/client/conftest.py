@@ -1,6 +1,7 @@
 """A small server of `segserve.v1` whose answers a test writes."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -15,7 +16,7 @@ class FakeServer:
     """Answers with the functions `on_segment` and `on_stream`; both may raise or abort."""
 
     def __init__(self, port=0):
-        self.requests = []
+        self.requests, self.healthy, self._stopped = [], None, False
         self.on_segment = lambda request, context: answer(request)
         self.on_stream = self.answer_each
         self._server = grpc.server(ThreadPoolExecutor(8), options=OPTIONS)
@@ -29,11 +30,26 @@ class FakeServer:
                 pb.SegmentStreamResponse.SerializeToString,
             ),
         }
-        service = grpc.method_handlers_generic_handler("segserve.v1.Segmentation", handlers)
-        self._server.add_generic_rpc_handlers((service,))
+        watch = {"Watch": grpc.unary_stream_rpc_method_handler(self._watch)}
+        services = {"segserve.v1.Segmentation": handlers, "grpc.health.v1.Health": watch}
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(*service) for service in services.items()]
+        )
         self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         self.address = f"127.0.0.1:{self.port}"
         self._server.start()
+
+    def _watch(self, request, context):
+        """Push `healthy`, unless it is None: then this is a server that tells no health."""
+        if self.healthy is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "no health here")
+        assert request == b"\n\x18segserve.v1.Segmentation"
+        told = None
+        while not self._stopped and context.is_active():
+            if told != self.healthy:
+                told = self.healthy
+                yield b"\x08\x01" if told else b"\x08\x02"
+            time.sleep(0.01)
 
     def _segment(self, request, context):
         self.requests.append(request)
@@ -60,6 +76,7 @@ class FakeServer:
         self.on_segment = on_segment
 
     def stop(self):
+        self._stopped = True
         self._server.stop(0).wait()
 
 

@@ -42,6 +42,12 @@ def test_no_address_and_an_unknown_name():
         target_of(["127.0.0.1:1", "no-such-host.invalid:1"])
 
 
+def test_several_servers_are_asked_whether_they_take_calls():
+    for addresses, checked in (("a:1", False), (("10.0.0.1:1", "10.0.0.2:2"), True)):
+        options = dict(channel_options(target_of(addresses)))
+        assert ("healthCheckConfig" in json.loads(options["grpc.service_config"])) == checked
+
+
 def test_large_messages_and_round_robin():
     options = dict(channel_options())
     assert options["grpc.max_receive_message_length"] == 2**31 - 1

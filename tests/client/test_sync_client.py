@@ -131,6 +131,30 @@ def test_goes_round_over_several_servers_and_past_a_dead_one(servers):
     assert [len(fake.requests) - n for fake, n in zip(fakes, counts, strict=True)] == [10, 10, 10]
 
 
+def test_passes_over_servers_that_do_not_take_calls_yet_or_any_more(servers):
+    starting, serving = servers(), servers()
+    starting.healthy, serving.healthy = False, True
+
+    def reaches(fake):
+        before, deadline_s = len(fake.requests), time.monotonic() + 20
+        while len(fake.requests) == before and time.monotonic() < deadline_s:
+            client.segment(b"x", "m")
+        return len(fake.requests) > before
+
+    with Client([starting.address, serving.address]) as client:
+        for _ in range(20):
+            client.segment(b"x", "m")
+        assert (len(starting.requests), len(serving.requests)) == (0, 20)
+        starting.healthy = True
+        assert reaches(starting)
+        serving.healthy = False
+        time.sleep(0.3)
+        before = len(serving.requests)
+        for _ in range(20):
+            client.segment(b"x", "m")
+        assert len(serving.requests) == before
+
+
 def test_threads_share_a_client(client, server):
     with ThreadPoolExecutor(8) as threads:
         results = list(threads.map(lambda n: client.segment(b"x", f"m{n}").model, range(40)))

@@ -167,11 +167,13 @@ async def test_draining_serves_and_stopping_refuses(open_house, repository, writ
     house = await open_house()
     assert house.engine.model_ready(ModelRef("scale"))
     assert not house.engine.draining
+    assert house.engine.accepting()
     heard = []
     house.engine.subscribe(lambda: heard.append(house.engine.ready()))
     house.engine.begin_drain()
     assert heard == [False]
     assert house.engine.draining
+    assert not house.engine.accepting()
     assert not house.engine.model_ready(ModelRef("scale"))
     assert (await house.engine.infer(infer([[1, 2]]))).outputs["y"].tolist() == [[2, 4]]
     await house.engine.stop()

@@ -40,7 +40,7 @@ class FakeEngine:
     def __init__(self):
         self.requests, self.calls, self.cancelled = [], [], asyncio.Event()
         self._arrived = asyncio.Event()
-        self.draining = False
+        self.draining, self.is_accepting = False, True
         self.is_ready, self.ready_models, self._callbacks = True, {"echo", "seg", "hang"}, set()
 
     def _arrive(self, request):
@@ -121,6 +121,9 @@ class FakeEngine:
 
     def ready(self):
         return self.is_ready
+
+    def accepting(self):
+        return self.is_accepting
 
     def model_ready(self, ref):
         return ref.name in self.ready_models and ref.version in (None, 3)

@@ -91,7 +91,8 @@ class AsyncClient:
         if self._closed:
             raise SegserveError(ErrorKind.CANCELLED, "the client is closed")
         if self._opened is None:
-            self._opened = grpc.aio.insecure_channel(self._target, options=channel_options())
+            options = channel_options(self._target)
+            self._opened = grpc.aio.insecure_channel(self._target, options=options)
         return self._opened
 
     async def _send(self, request: pb.SegmentRequest, deadline: Deadline) -> pb.SegmentResponse:

@@ -1,7 +1,8 @@
 """Where calls go: addresses to one gRPC target, and the channel's options.
 
 Sources: gRPC's naming document (``dns``, ``ipv4``, ``ipv6``, ``unix`` schemes), its service config
-document (``round_robin``) and ``grpc_types.h`` (channel arguments).
+document (``round_robin``), its health checking document (``healthCheckConfig``) and
+``grpc_types.h`` (channel arguments).
 """
 
 from __future__ import annotations
@@ -19,17 +20,28 @@ SEGMENT = "/segserve.v1.Segmentation/Segment"
 SEGMENT_STREAM = "/segserve.v1.Segmentation/SegmentStream"
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
-_SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+_SERVICE = "segserve.v1.Segmentation"
+_ROUND = {"loadBalancingConfig": [{"round_robin": {}}]}
+_ROUND_OVER_HEALTHY = {**_ROUND, "healthCheckConfig": {"serviceName": _SERVICE}}
+_SEVERAL = ("ipv4:", "ipv6:")  # what `target_of` makes of several addresses
 
 Options = tuple[tuple[str, int | str], ...]
 
 
-def channel_options() -> Options:
-    """Give the options that the sync and the asyncio channel share."""
+def channel_options(target: str = "") -> Options:
+    """Give the options that the sync and the asyncio channel share.
+
+    Parameters
+    ----------
+    target : str
+        As `target_of` gives it. Among several servers, those are passed over that say that they
+        still load their models, or are about to stop; a single one is asked whatever it says.
+    """
+    config = _ROUND_OVER_HEALTHY if target.startswith(_SEVERAL) else _ROUND
     return (
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.service_config", _SERVICE_CONFIG),
+        ("grpc.service_config", json.dumps(config)),
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 5000),

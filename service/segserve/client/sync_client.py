@@ -57,7 +57,8 @@ class Client:
     ) -> None:
         self._timeout_s = timeout_s
         self._retry = retry or RetryPolicy()
-        self._channel = grpc.insecure_channel(target_of(addresses), options=channel_options())
+        target = target_of(addresses)
+        self._channel = grpc.insecure_channel(target, options=channel_options(target))
         self._closed = False
         self._connected = False
         self._health = self._channel.unary_unary(HEALTH_CHECK, bytes, bytes)

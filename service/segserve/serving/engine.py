@@ -140,6 +140,10 @@ class Engine:
             for entry in self._registry.index()
         )
 
+    def accepting(self) -> bool:
+        """Whether every model has been loaded, or tried, and no stop was asked for."""
+        return self._control.started and not self._draining
+
     @property
     def draining(self) -> bool:
         """Whether the server is about to stop: it still serves, but callers should go elsewhere."""

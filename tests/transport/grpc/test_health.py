@@ -36,11 +36,18 @@ async def next_status(call):
         return (await call.read()).status
 
 
-@pytest.mark.parametrize("service", ["", INFERENCE, SEGMENTATION])
+@pytest.mark.parametrize("service", ["", INFERENCE])
 async def test_services_tell_the_server_s_readiness(check, engine, service):
     assert await check(service) == S.SERVING
     engine.is_ready = False
     assert await check(service) == S.NOT_SERVING
+
+
+async def test_clients_are_told_who_takes_calls_whatever_one_model_does(check, engine):
+    engine.is_ready = False
+    assert await check(SEGMENTATION) == S.SERVING
+    engine.is_accepting = False
+    assert await check(SEGMENTATION) == S.NOT_SERVING
 
 
 async def test_models(check, refused):

@@ -1,7 +1,9 @@
 """``grpc.health.v1.Health``: Check, and Watch that pushes every change.
 
-Names: empty and the two services stand for the server, ``model/<name>`` and
-``model/<name>/<version>`` for a model. Protocol: https://github.com/grpc/grpc/blob/master/doc/
+Names: empty and KServe's service stand for the server, ``model/<name>`` and
+``model/<name>/<version>`` for a model. The name of our own service is for clients that choose among
+several servers: a model that failed to load does not make it unhealthy, as the others go on.
+Protocol: https://github.com/grpc/grpc/blob/master/doc/
 health-checking.md.
 """
 
@@ -19,6 +21,7 @@ from segserve.core.messages import ModelRef
 from segserve.transport.grpc import codec
 from segserve.transport.grpc.calls import Calls
 from segserve.transport.grpc.methods import RpcContext, Service
+from segserve.transport.grpc.segmentation import SERVICE as SEGMENTATION
 from segserve.transport.tensor_bytes import Buffer
 
 if TYPE_CHECKING:
@@ -97,10 +100,13 @@ class HealthServicer:
             return int(_UNKNOWN)
         if self._calls.refusing:
             return int(_NOT_SERVING)
-        ready = self._engine.ready() if model is None else self._model_ready(model)
+        ready = self._server_ready(service) if model is None else self._model_ready(model)
         if ready is None:
             return int(_UNKNOWN)
         return int(_SERVING if ready else _NOT_SERVING)
+
+    def _server_ready(self, service: str) -> bool:
+        return self._engine.accepting() if service == SEGMENTATION else self._engine.ready()
 
     def _model_ready(self, match: re.Match[str]) -> bool | None:
         """Give a model's readiness, None when the repository has no such model."""
