@@ -13,7 +13,7 @@ def last_line(text):
     return text.rstrip("\n").splitlines()[-1]
 
 
-def test_a_running_server(serve, repo_root, capsys):
+def test_a_running_server(serve, repo_root, capsys, tmp_path):
     flags = ("--model-control-mode", "explicit", "--load-model", "deeplabv3plus_demo")
     server = serve("--model-repository", repo_root / "model_repository", *flags).wait_started()
     scenes = ["--dataset", "synthetic", "--limit", "4", "--server", server.grpc]
@@ -31,6 +31,13 @@ def test_a_running_server(serve, repo_root, capsys):
     assert "was not refined in time" in last_line(capsys.readouterr().err)
     assert main(["evaluate", "--model", "nosuch", *scenes]) == 1
     assert "nosuch" in last_line(capsys.readouterr().err)
+    for folder in ("JPEGImages", "ImageSets/Segmentation"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "JPEGImages" / "bad.jpg").write_bytes(b"x")
+    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text("bad\n")
+    voc = ["--dataset", "voc", "--root", str(tmp_path), "--server", server.grpc]
+    assert main([*COMMAND, *voc]) == 1
+    assert "(image bad)" in last_line(capsys.readouterr().err)
 
 
 def test_every_bundled_network_finds_what_is_in_scenes(serve, repo_root, capsys):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from segserve.core.errors import NotFound
+from segserve.core.errors import InvalidInput, NotFound
 from segserve.evaluation.instance_sets import ids_of_colours, open_coco, synthetic_instances
 from segserve.evaluation.semantic_sets import scene
 from segserve.ops.rle import decode
@@ -64,6 +64,28 @@ def test_coco(coco):
 
 def test_annotations_that_are_not_there(tmp_path):
     with pytest.raises(NotFound, match=r"instances_val2017\.json is not there"):
+        open_coco(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "said"),
+    [
+        (b'{"images": [', InvalidInput, "is no JSON, is it damaged"),
+        (b"\xff\xfe\x00", InvalidInput, "is no JSON, is it damaged"),
+        (b'{"images": [{"id": 1}], "categories": []}', InvalidInput, "holds no annotations"),
+        (b"[]", InvalidInput, "holds no images, annotations, categories"),
+        (b'{"images": [], "annotations": [], "categories": []}', NotFound, "names no images"),
+        (
+            b'{"images": [{"id": 1}], "categories": [], "annotations": [{"id": 5, "image_id": 2}]}',
+            InvalidInput,
+            "annotation 5 is of image 2, which is not among the images",
+        ),
+    ],
+)
+def test_annotations_that_are_no_truths(tmp_path, written, kind, said):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_val2017.json").write_bytes(written)
+    with pytest.raises(kind, match=said):
         open_coco(tmp_path)
 
 

@@ -15,7 +15,7 @@ from segserve.evaluation.measure import (
 )
 from segserve.evaluation.panoptic_quality import PanopticSegment
 from segserve.evaluation.panoptic_sets import PanopticImage, PanopticSet
-from segserve.evaluation.semantic_sets import synthetic_scenes
+from segserve.evaluation.semantic_sets import scene, synthetic_scenes
 from segserve.ops.rle import encode
 from segserve.scenes import CLASS_NAMES
 
@@ -77,6 +77,15 @@ def test_instances():
     assert 0 < measure_instances(data, answering(fewer), quiet).mask.ap < 1
 
 
+def test_a_model_of_label_maps_has_no_ap():
+    data = synthetic_instances(2)
+    maps = [raw(scene(n).labels) for n in range(2)]
+    with pytest.raises(InvalidInput, match="label maps and found no instance"):
+        measure_instances(data, answering(maps), quiet)
+    nothing = [result((1, 1)), result((1, 1))]
+    assert measure_instances(data, answering(nothing), quiet).mask.ap == 0
+
+
 def test_labels_are_matched_by_name():
     assert category_of("dog", 16, {"person": 1, "dog": 18}) == 18
     with pytest.raises(InvalidInput, match=r"label 3, 'unicorn', is no category.*person"):
@@ -96,6 +105,9 @@ def test_panoptic():
     assert report.things.pq == 1
     assert report.stuff.pq == pytest.approx(2 / 3)
     assert report.everything.pq == pytest.approx(5 / 6)
+    boxes = result((2, 4), regions=(Region((0, 0, 1, 1), 0.5, 1, "person", 1, None),))
+    with pytest.raises(InvalidInput, match="instances alone, no map of segments"):
+        measure_panoptic(data, answering([boxes]), quiet)
     bare = result((2, 4), segments=(Segment(7, 0, "person", 4),))
     with pytest.raises(InvalidInput, match="segment without a mask"):
         measure_panoptic(data, answering([bare]), quiet)
@@ -105,5 +117,13 @@ def test_an_image_that_fails_ends_it():
     def ask(pictures, options):
         yield StreamAnswer(0, error=unreadable("no"))
 
-    with pytest.raises(type(unreadable("")), match="no"):
+    with pytest.raises(type(unreadable("")), match="no") as caught:
         measure_semantic(synthetic_scenes(1), ask, quiet)
+    assert caught.value.__notes__ == ["(image scene 0)"]
+
+
+def test_a_truth_that_does_not_fit_is_named():
+    small = [raw(np.zeros((2, 2), np.uint8))]
+    with pytest.raises(InvalidInput, match=r"prediction is \(2, 2\)") as caught:
+        measure_semantic(synthetic_scenes(1), answering(small), quiet)
+    assert caught.value.__notes__ == ["(image scene 0)"]

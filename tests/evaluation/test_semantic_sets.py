@@ -85,6 +85,10 @@ def test_a_folder_without_images_is_named(tmp_path):
     (tmp_path / "leftImg8bit" / "val").mkdir(parents=True)
     with pytest.raises(NotFound, match="holds no images"):
         open_cityscapes(tmp_path)
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text("\n")
+    with pytest.raises(NotFound, match="holds no images"):
+        open_voc(tmp_path)
 
 
 def test_scenes():

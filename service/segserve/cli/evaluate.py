@@ -110,7 +110,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         report, names = _measured(options, task)
     except (ServiceError, OSError, RuntimeError) as error:
-        print(f"segserve evaluate: {' '.join(str(error).split())}", file=sys.stderr)
+        said = " ".join([str(error), *getattr(error, "__notes__", [])])
+        print(f"segserve evaluate: {' '.join(said.split())}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(as_values(report, names)))

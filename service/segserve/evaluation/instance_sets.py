@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.client.conversion import Picture
-from segserve.core.errors import NotFound
+from segserve.core.errors import InvalidInput, NotFound
 from segserve.evaluation.coco_masks import read_segmentation
 from segserve.evaluation.coco_match import Truth
 from segserve.evaluation.semantic_sets import scene
 from segserve.ops.rle import area, encode, to_bbox
 from segserve.scenes import CLASS_NAMES
+
+_PARTS = ("images", "annotations", "categories")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class InstanceImage:
     image_id: int
     read_picture: Callable[[], Picture]
     read_truths: Callable[[], tuple[Truth, ...]]
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return str(self.image_id)
 
 
 @dataclass(frozen=True)
@@ -61,11 +68,19 @@ def open_coco(root: Path, split: str = "val2017") -> InstanceSet:
     ------
     NotFound
         When the annotations are not there.
+    InvalidInput
+        When they are damaged, or name an image that is not among theirs.
     """
-    told = read_json(root / "annotations" / f"instances_{split}.json")
+    path = root / "annotations" / f"instances_{split}.json"
+    told = read_json(path)
     images = {int(image["id"]): image for image in told["images"]}
     by_image: dict[int, list[Mapping[str, Any]]] = {image_id: [] for image_id in images}
     for annotation in told["annotations"]:
+        if annotation["image_id"] not in by_image:
+            raise InvalidInput(
+                f"{path}: annotation {annotation.get('id')} is of image {annotation['image_id']}, "
+                "which is not among the images"
+            )
         by_image[int(annotation["image_id"])].append(annotation)
     return InstanceSet(
         {str(c["name"]): int(c["id"]) for c in told["categories"]},
@@ -130,12 +145,26 @@ def read_json(path: Path) -> Mapping[str, Any]:
     Raises
     ------
     NotFound
-        When it is not there.
+        When it is not there, or names no images.
+    InvalidInput
+        When it is no such file.
     """
     if not path.is_file():
         raise NotFound(f"{path} is not there: is --root the folder that holds annotations/?")
-    told: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return told
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path} is no JSON, is it damaged? {error}") from error
+    missing = [k for k in _PARTS if not isinstance(told, Mapping) or k not in told]
+    if missing:
+        raise InvalidInput(
+            f"{path} holds no {', '.join(missing)}: expected annotations with truths, as COCO has "
+            "them of train2017 and val2017"
+        )
+    if not told["images"]:
+        raise NotFound(f"{path} names no images: there is nothing to score")
+    annotations: Mapping[str, Any] = told
+    return annotations
 
 
 def ids_of_colours(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

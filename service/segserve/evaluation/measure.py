@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from segserve.client import MaskFormat, OutputSize, SegmentOptions, SegmentResult, StreamAnswer
 from segserve.client.conversion import Picture
 from segserve.client.masks import rle_to_mask
-from segserve.core.errors import InvalidInput
+from segserve.core.errors import InvalidInput, ServiceError
 from segserve.evaluation.boundary_iou import BoundaryCounts
 from segserve.evaluation.coco_ap import ApScores, average_precision
 from segserve.evaluation.coco_match import Detection, Truth
@@ -32,6 +33,9 @@ _MASKS = SegmentOptions(mask_format=MaskFormat.RLE, output_size=OutputSize.SOURC
 
 
 class _Image(Protocol):
+    @property
+    def name(self) -> str: ...
+
     @property
     def read_picture(self) -> Callable[[], Picture]: ...
 
@@ -76,9 +80,10 @@ def measure_semantic(data: SemanticSet, ask: Ask, progress: Progress) -> Semanti
     matrix = ConfusionMatrix(len(data.class_names))
     boundaries = BoundaryCounts(len(data.class_names))
     for image, result in _answers(data.images, ask, _MAPS, progress):
-        truth, found = image.read_truth(), result.label_map()
-        matrix.add(truth, found)
-        boundaries.add(truth, found)
+        with _about(image):
+            truth, found = image.read_truth(), result.label_map()
+            matrix.add(truth, found)
+            boundaries.add(truth, found)
     return SemanticReport(matrix.scores(), boundaries.iou(), boundaries.mean_iou())
 
 
@@ -88,17 +93,25 @@ def measure_instances(data: InstanceSet, ask: Ask, progress: Progress) -> Instan
     Raises
     ------
     ServiceError
-        Of the first image that fails; `InvalidInput` when a label is no category.
+        Of the first image that fails; `InvalidInput` when a label is no category, or the model
+        gives label maps alone.
     """
     truths: list[Truth] = []
     found: list[Detection] = []
+    maps_alone = True
     for image, result in _answers(data.images, ask, _MASKS, progress):
-        truths.extend(image.read_truths())
+        with _about(image):
+            truths.extend(image.read_truths())
+        maps_alone &= result.map is not None and not result.regions
         for region in result.regions:
             x1, y1, x2, y2 = region.box
             category = category_of(region.label, region.label_id, data.category_ids)
             box = (x1, y1, x2 - x1, y2 - y1)
             found.append(Detection(image.image_id, category, region.score, box, region.mask))
+    if maps_alone:
+        raise InvalidInput(
+            "the model answers with label maps and found no instance: AP is of those"
+        )
     return InstanceReport(
         average_precision(truths, found, "box"), average_precision(truths, found, "mask")
     )
@@ -114,7 +127,10 @@ def measure_panoptic(data: PanopticSet, ask: Ask, progress: Progress) -> Panopti
     """
     counts = PanopticCounts()
     for image, result in _answers(data.images, ask, _MASKS, progress):
-        counts.add(image.read_truth(), _segments(result, data.category_ids))
+        if result.regions and result.map is None and not result.segments:
+            raise InvalidInput(f"model '{result.model}' gives instances alone, no map of segments")
+        with _about(image):
+            counts.add(image.read_truth(), _segments(result, data.category_ids))
     stuff = set(data.category_ids.values()) - data.things
     return PanopticReport(counts.quality(), counts.quality(data.things), counts.quality(stuff))
 
@@ -157,7 +173,18 @@ def _answers(
     pictures = (image.read_picture() for image in images)
     for done, answer in enumerate(ask(pictures, options), start=1):
         if answer.error is not None:
-            raise answer.error
+            with _about(images[answer.index]):
+                raise answer.error
         if answer.result is not None:
             yield images[answer.index], answer.result
         progress(done, len(images))
+
+
+@contextmanager
+def _about(image: _Image) -> Iterator[None]:
+    """Note on an error which image it is about."""
+    try:
+        yield
+    except (ServiceError, OSError, ValueError) as error:
+        error.add_note(f"(image {image.name})")
+        raise

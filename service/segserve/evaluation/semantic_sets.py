@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from segserve.evaluation.semantic import IGNORED
 from segserve.scenes import CLASS_NAMES, Scene, make_scene
 
 Labels = npt.NDArray[np.uint8]
+AnImage = TypeVar("AnImage")
 
 _VOC = (
     "background,aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,horse,"
@@ -78,7 +80,7 @@ def open_voc(root: Path, split: str = "val") -> SemanticSet:
     nested = root / "VOC2012"
     folder = nested if nested.is_dir() else root
     listed = _existing(folder / "ImageSets" / "Segmentation" / f"{split}.txt")
-    names = listed.read_text(encoding="utf-8").split()
+    names = _some(listed.read_text(encoding="utf-8").split(), listed)
     return SemanticSet(
         VOC_NAMES,
         tuple(
@@ -204,8 +206,7 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _some(paths: Iterable[Path], where: Path) -> Iterator[Path]:
-    found = list(paths)
-    if not found:
+def _some(images: Sequence[AnImage], where: Path) -> Sequence[AnImage]:
+    if not images:
         raise NotFound(f"{where} holds no images: is --root the data set's own folder?")
-    return iter(found)
+    return images
