@@ -47,6 +47,31 @@ async def test_other_modes_refuse_requests_to_load(open_house, repository, write
         await house.engine.load_model("scale")
 
 
+async def test_while_a_model_loads_its_callers_are_told_to_come_back(
+    open_house, repository, writers
+):
+    writers.scale(repository)
+    house = await open_house("explicit")
+    hints = []
+    loading = asyncio.create_task(house.engine.load_model("scale"))
+    while not loading.done():
+        await asyncio.sleep(0)
+        hints.append(await hint(house, "scale"))
+    await loading
+    assert 1.0 in hints
+    assert set(hints) <= {1.0, "served"}
+    await house.engine.unload_model("scale")
+    assert await hint(house, "scale") is None
+
+
+async def hint(house, name):
+    try:
+        await scaled(house, name)
+    except NotReady as error:
+        return error.retry_after_s
+    return "served"
+
+
 async def test_a_failed_reload_keeps_the_old_version(open_house, repository, writers):
     folder = writers.scale(repository)
     house = await open_house("explicit", load=("*",))

@@ -40,6 +40,24 @@ def test_the_newest_ready_version_serves_unless_one_is_named():
     assert states(registry) == {("m", "1"): "READY", ("m", "2"): "READY", ("m", "3"): "LOADING"}
 
 
+@pytest.mark.parametrize("version", [None, 1])
+def test_callers_of_what_is_being_loaded_are_told_when_to_come_back(version):
+    registry = Registry(1.0)
+    registry.known("m")
+    with registry.awaiting("m"), registry.awaiting("m"):
+        with pytest.raises(NotReady, match="it is being loaded") as caught:  # it waits for its turn
+            registry.get(ModelRef("m"))
+        assert caught.value.retry_after_s == 1.0
+        registry.loading("m", 1)
+        with pytest.raises(NotReady, match="it is being loaded") as caught:
+            registry.get(ModelRef("m", version))
+        assert caught.value.retry_after_s == 1.0
+    registry.failed("m", 1, "broken")
+    with pytest.raises(NotReady) as caught:
+        registry.get(ModelRef("m", version))
+    assert caught.value.retry_after_s is None
+
+
 async def test_a_replaced_version_ends_its_requests_before_it_is_closed():
     registry = Registry(5.0)
     old, new = FakeServed("m", 1), FakeServed("m", 1)

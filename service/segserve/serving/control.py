@@ -148,6 +148,12 @@ class ModelControl:
     async def _load(
         self, name: str, *, config_json: str | None, files: Mapping[str, bytes]
     ) -> None:
+        with self._registry.awaiting(name):
+            await self._load_next(name, config_json, files)
+
+    async def _load_next(
+        self, name: str, config_json: str | None, files: Mapping[str, bytes]
+    ) -> None:
         async with self._locks[name], self._slots:
             try:
                 plan = await self._plan(name, config_json, files)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from segserve.serving.served_model import ServedModel
 from segserve.serving.views import ModelIndexEntry, ModelState
 
 log = logging.getLogger(__name__)
+_COME_BACK_S = 1.0  # what callers of a model that is being loaded are told
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Registry:
     def __init__(self, drain_timeout_s: float) -> None:
         self._models: dict[str, dict[int, _Version]] = {}
         self._unversioned: dict[str, str] = {}
+        self._awaited: Counter[str] = Counter()
         self._drain_timeout_s = drain_timeout_s
         self._retiring: set[asyncio.Task[None]] = set()
         self._subscribers: list[Callable[[], None]] = []
@@ -79,7 +82,7 @@ class Registry:
         NotFound
             When there is no model, or no version of it, by that name.
         NotReady
-            When it is there but not ready.
+            When it is there but not ready; with a hint when to come back if it is being loaded.
         """
         loaded = self._ready(ref)
         loaded.leases += 1
@@ -98,11 +101,11 @@ class Registry:
             reason = self._unversioned.get(ref.name)
             if reason is None:
                 raise NotFound(f"Request for unknown model: '{ref.name}' is not found")
-            raise NotReady(f"Request for unknown model: '{ref.name}' has no available versions")
+            raise self._not_ready(ref, "has no available versions")
         if ref.version is None:
             ready = [n for n, v in versions.items() if v.loaded and v.state is ModelState.READY]
             if not ready:
-                raise NotReady(f"Request for unknown model: '{ref.name}' has no available versions")
+                raise self._not_ready(ref, "has no available versions")
             wanted = max(ready)
         else:
             wanted = ref.version
@@ -113,10 +116,14 @@ class Registry:
                 f"versions are {sorted(versions)}"
             )
         if version.loaded is None or version.state is not ModelState.READY:
-            raise NotReady(
-                f"Request for unknown model: '{ref.name}' version {wanted} is not at ready state"
-            )
+            raise self._not_ready(ref, f"version {wanted} is not at ready state")
         return version.loaded
+
+    def _not_ready(self, ref: ModelRef, text: str) -> NotReady:
+        message = f"Request for unknown model: '{ref.name}' {text}"
+        if not self._awaited[ref.name]:
+            return NotReady(message)
+        return NotReady(f"{message}: it is being loaded", retry_after_s=_COME_BACK_S)
 
     def find(self, ref: ModelRef) -> ServedModel | None:
         """Give a ready version, None when it is not there: for those who must not fail."""
@@ -166,6 +173,17 @@ class Registry:
         """Tell the subscribers that something about readiness is different."""
         for callback in tuple(self._subscribers):
             callback()
+
+    @contextmanager
+    def awaiting(self, name: str) -> Iterator[None]:
+        """Tell callers of a model, as long as none of it serves, that it will."""
+        self._awaited[name] += 1
+        try:
+            yield
+        finally:
+            self._awaited[name] -= 1
+            if not self._awaited[name]:
+                del self._awaited[name]
 
     def known(self, name: str) -> None:
         """Note a model that lies in the repository and is not loaded."""
