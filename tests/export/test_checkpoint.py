@@ -124,19 +124,24 @@ def test_match_lists_everything_and_changes_nothing() -> None:
     }
     with pytest.raises(InvalidInput) as caught:
         match_state_dict(model, state)
+    assert "4 names differ (1 missing, 1 shape, 1 dtype, 1 unexpected)" in caught.value.message
     assert [line.strip() for line in caught.value.message.splitlines()[1:]] == [
+        "missing: num_batches_tracked []",
         "shape: weight: got [3], expected [2]",
         "dtype: bias: got torch.int64, expected torch.float32",
-        "missing: num_batches_tracked []",
         "unexpected: extra [1]",
     ]
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
-def test_match_stops_at_twenty_lines() -> None:
+def test_match_lists_twenty_of_each_kind() -> None:
     state = {f"w{i}": torch.zeros(1) for i in range(30)}
+    network = torch.nn.Sequential(*(torch.nn.Linear(1, 1, bias=False) for _ in range(25)))
     with pytest.raises(InvalidInput) as caught:
-        match_state_dict(torch.nn.Identity(), state)
-    lines = caught.value.message.splitlines()
-    assert len(lines) == 1 + 20 + 1
-    assert lines[-1].strip() == "and 10 more"
+        match_state_dict(network, state)
+    lines = [line.strip() for line in caught.value.message.splitlines()]
+    assert "55 names differ (25 missing, 30 unexpected)" in lines[0]
+    assert lines[1:21] == [f"missing: {i}.weight [1, 1]" for i in range(20)]
+    assert lines[21] == "and 5 more missing"
+    assert lines[22:42] == [f"unexpected: w{i} [1]" for i in range(20)]
+    assert lines[42:] == ["and 10 more unexpected"]

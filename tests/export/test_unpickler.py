@@ -1,3 +1,4 @@
+import argparse
 import collections
 import io
 import os
@@ -10,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
 from segserve.core.errors import InvalidInput
-from segserve.export.records import ArrayRecord, PlainDict, TensorRecord
+from segserve.export.records import ArrayRecord, PlainDict, PlainNamespace, TensorRecord
 from segserve.export.unpickler import AllowListUnpickler
 
 
@@ -90,6 +91,32 @@ def test_names_outside_the_list(module: str, name: str) -> None:
 def test_unknown_classes_are_refused_by_name(tree) -> None:
     with pytest.raises(InvalidInput, match=r"Stranger|UserDict"):
         load(pickle.dumps(tree))
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_flags_of_a_training_script_are_dropped(protocol: int) -> None:
+    flags = argparse.Namespace(lr=0.1, weights=None, milestones=[1, 2])
+    told = load(pickle.dumps({"args": flags, "epoch": 3}, protocol))
+    assert told["epoch"] == 3
+    assert type(told["args"]) is PlainNamespace
+    assert not hasattr(told["args"], "lr")
+    with pytest.raises(InvalidInput, match=r"(posix|nt)\.system"):
+        load(pickle.dumps(argparse.Namespace(x=Calls(os.system, "true")), protocol))
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        pickle.EMPTY_DICT + pickle.BUILD,
+        pickle.EMPTY_DICT + pickle.TUPLE1 + pickle.REDUCE,
+        pickle.EMPTY_DICT + pickle.TUPLE1 + pickle.NEWOBJ,
+    ],
+)
+def test_the_class_of_flags_can_be_neither_changed_nor_given_anything(tail: bytes) -> None:
+    before = dict(vars(PlainNamespace))
+    with pytest.raises(InvalidInput, match="no readable pickle"):
+        load(b"\x80\x02" + global_("argparse", "Namespace") + tail + b".")
+    assert dict(vars(PlainNamespace)) == before
 
 
 def test_only_latin1_is_encoded() -> None:

@@ -16,6 +16,7 @@ from segserve.export.torch_file import OpenCheckpoint, open_checkpoint
 _WRAPPERS = ("model_state", "state_dict", "model")
 _PARALLEL = "module."
 _MAX_LISTED = 20
+_KINDS = ("missing", "shape", "dtype", "unexpected")
 
 
 @runtime_checkable
@@ -117,18 +118,23 @@ def match_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     Raises
     ------
     InvalidInput
-        Lists every name that is missing, unexpected or of the wrong shape, up to 20.
+        Counts the names that are missing, unexpected, of the wrong shape or dtype, and lists up to
+        20 of each kind.
     """
     if isinstance(model, AdaptsCheckpoint):
         state = model.adapt_checkpoint(state)
     wrong = list(_differences(model.state_dict(), state))
     if wrong:
-        shown = wrong[:_MAX_LISTED]
-        if len(wrong) > len(shown):
-            shown.append(f"and {len(wrong) - len(shown)} more")
+        by_kind = {kind: [w for w in wrong if w.startswith(f"{kind}: ")] for kind in _KINDS}
+        counts = ", ".join(f"{len(names)} {kind}" for kind, names in by_kind.items() if names)
+        shown: list[str] = []
+        for kind, names in by_kind.items():
+            shown += names[:_MAX_LISTED]
+            if len(names) > _MAX_LISTED:
+                shown.append(f"and {len(names) - _MAX_LISTED} more {kind}")
         raise InvalidInput(
-            f"the checkpoint does not fit this recipe, {len(wrong)} names differ; choose the "
-            "recipe that it was trained with:\n  " + "\n  ".join(shown)
+            f"the checkpoint does not fit this recipe, {len(wrong)} names differ ({counts}); "
+            "choose the recipe that it was trained with:\n  " + "\n  ".join(shown)
         )
     model.load_state_dict(dict(state))
 

@@ -35,6 +35,15 @@ class PlainDict(dict[Any, Any]):
         """Drop ``_metadata`` and the like."""
 
 
+class PlainNamespace:
+    """The flags of the program that wrote the file (``argparse.Namespace``), dropped."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        """Drop them."""
+
+
 @dataclass(frozen=True)
 class StorageRecord(Sealed):
     """A run of elements in the file.

@@ -21,6 +21,7 @@ from segserve.export.records import (
     ArrayRecord,
     DtypeRecord,
     PlainDict,
+    PlainNamespace,
     Sealed,
     StorageRecord,
     TensorRecord,
@@ -42,6 +43,9 @@ _DTYPES_BY_STORAGE = {
     "UntypedStorage": "uint8",
 }
 _DTYPES = frozenset({*_DTYPES_BY_STORAGE.values(), "uint16", "uint32", "uint64"})
+_NAMESPACE = "argparse.Namespace"
+"""Made by its class, which a stand-in that is none cannot be; torchvision's training scripts keep
+their flags beside the weights."""
 _MALFORMED = (
     pickle.UnpicklingError,
     EOFError,
@@ -202,6 +206,8 @@ class AllowListUnpickler(pickle.Unpickler):
             Names what is not allowed.
         """
         full = f"{'builtins' if module == '__builtin__' else module}.{name}"
+        if full == _NAMESPACE:
+            return PlainNamespace
         if full not in _ALLOWED:
             raise InvalidInput(
                 f"the checkpoint asks for {full!r}, which is not allowed: only tensors, numpy "
