@@ -17,6 +17,7 @@ from segserve.core.options import (
     SegmentOptions,
 )
 from segserve.families.family import Family
+from segserve.families.refinement import BYTES_PER_PIXEL
 from segserve.ops import rle
 from segserve.ops.bilinear import resize
 
@@ -208,6 +209,20 @@ def test_a_refined_map_follows_the_picture(semantic) -> None:
     unrefined = family.postprocess({"logits": logits}, plan, options)
     assert {s.label_id: s.area for s in unrefined.label_map.segments} != areas
     assert unrefined.refined is None
+
+
+def test_a_refinements_memory_grows_with_the_labels_that_are_likely(semantic, photo) -> None:
+    options = SegmentOptions(refine=Refine.DENSE_CRF)
+    plan = semantic().plan(photo(HEIGHT, WIDTH), options)
+    flat = np.zeros((21, 10, 15), np.float32)
+    sure = flat.copy()
+    sure[3] = 20
+    few, many = (
+        semantic().refine_bytes({"logits": logits}, plan, options) / (HEIGHT * WIDTH)
+        for logits in (sure, flat)
+    )
+    assert few == BYTES_PER_PIXEL
+    assert many == BYTES_PER_PIXEL + 16 * 20
 
 
 def test_a_refinement_is_stopped(semantic, photo, quarters) -> None:

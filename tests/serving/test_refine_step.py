@@ -24,12 +24,16 @@ class PlainFamily:
 
 
 class SlowFamily(PlainFamily):
-    def __init__(self, budget_s, takes_s=0.0):
+    def __init__(self, budget_s, takes_s=0.0, needs_bytes=1):
         self.budget_s = budget_s
+        self.needs_bytes = needs_bytes
         self.takes_s = takes_s
 
     def refine_budget_s(self, options):
         return self.budget_s
+
+    def refine_bytes(self, outputs, plan, options):
+        return self.needs_bytes
 
     def refine(self, image, outputs, plan, options, *, stop):
         time.sleep(self.takes_s)
@@ -75,3 +79,12 @@ async def test_unrefined_after_the_budget(finish):
 async def test_the_callers_deadline_counts_too(finish):
     with pytest.raises(DeadlineExceeded):
         await finish(SlowFamily(5.0, takes_s=0.2), deadline_s=0.03)
+
+
+async def test_one_that_needs_more_memory_than_there_is_is_left_out(finish):
+    assert await finish(SlowFamily(5.0, needs_bytes=RefineLimits().max_bytes)) is True
+    assert await finish(SlowFamily(5.0, needs_bytes=RefineLimits().max_bytes + 1)) is False
+
+
+async def test_a_budget_that_is_over_before_anything_began(finish):
+    assert await finish(SlowFamily(-1.0)) is False

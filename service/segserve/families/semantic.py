@@ -20,6 +20,7 @@ from segserve.families.refinement import (
     BYTES_PER_PIXEL,
     REQUEST_KEYS,
     Refinement,
+    refine_bytes_per_pixel,
     refined_labels,
 )
 from segserve.ops.argmax import LabelArray, NetworkGrid, argmax, upsample_argmax, valid_count
@@ -147,6 +148,19 @@ class SemanticFamily:
         """Give the time a refinement may take, its waiting included; None where none is wanted."""
         chosen = self.rule.refinement.chosen(options)
         return None if chosen is None else chosen.max_ms / 1000
+
+    def refine_bytes(self, outputs: Tensors, plan: Plan, options: SegmentOptions) -> int:
+        """Give the working memory that a refinement will need.
+
+        Raises
+        ------
+        BackendFailed
+            When the model's logits are no float [C, h, w], or not finite.
+        """
+        placement = context_of(plan).placement
+        grid = NetworkGrid(*placement.network, *placement.content)
+        height, width = self._size(plan, options)
+        return refine_bytes_per_pixel(self._logits(outputs), grid) * height * width
 
     def refine(
         self,

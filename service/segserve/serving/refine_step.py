@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from segserve.core.deadline import Deadline
+from segserve.core.errors import DeadlineExceeded
 from segserve.core.messages import SegmentRequest
 from segserve.core.tensor import Tensors
 from segserve.execution.cpu_pool import CpuPool, Priority
 from segserve.families.family import Family, Findings, Plan
-from segserve.families.refinement import BYTES_PER_PIXEL, Refines
+from segserve.families.refinement import Refines
 from segserve.observability.metrics import ModelMetrics
 from segserve.serving.image_steps import finish_image
 from segserve.serving.refine_queue import RefineQueue
@@ -66,14 +67,7 @@ class Finisher:
         family, budget_s = self._refines, self._budget_s(request)
         start_s = time.perf_counter()
         if budget_s is not None and family is not None:
-            work = partial(_refine, family, request, outputs, plan)
-            found = await self.queue.run(
-                work,
-                cost_bytes=BYTES_PER_PIXEL * plan.source_height_px * plan.source_width_px,
-                deadline=Deadline.after(budget_s).sooner(request.deadline),
-                metrics=self.metrics,
-                bulk=bulk,
-            )
+            found = await self._refined(family, request, outputs, plan, budget_s, bulk=bulk)
             if found is not None:
                 return found, time.perf_counter() - start_s
         work_unrefined = partial(finish_image, self.family, plan, request.options, outputs)
@@ -83,6 +77,31 @@ class Finisher:
         if budget_s is None:
             return findings, post_s
         return replace(findings, refined=False), time.perf_counter() - start_s
+
+    async def _refined(
+        self,
+        family: Refines,
+        request: SegmentRequest,
+        outputs: Tensors,
+        plan: Plan,
+        budget_s: float,
+        *,
+        bulk: bool,
+    ) -> Findings | None:
+        """Refine; None where it did not fit or did not end in its budget."""
+        deadline = Deadline.after(budget_s).sooner(request.deadline)
+        cost = partial(family.refine_bytes, outputs, plan, request.options)
+        try:
+            cost_bytes = await self.pool.run(
+                cost, priority=Priority.POST, bulk=bulk, deadline=deadline
+            )
+        except DeadlineExceeded:
+            self.metrics.refine_skipped("budget")
+            return None
+        work = partial(_refine, family, request, outputs, plan)
+        return await self.queue.run(
+            work, cost_bytes=cost_bytes, deadline=deadline, metrics=self.metrics, bulk=bulk
+        )
 
 
 def _refine(
