@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from segserve.core.errors import InvalidInput
 from segserve.core.regions import Rle
@@ -44,8 +45,8 @@ def crop_limits(boxes: Array, height: int, width: int) -> Floats:
         that is not finite.
     """
     sizes = np.array([width, height], dtype=np.float32)
-    finite = np.isfinite(boxes).all(axis=1)[:, None, None]
-    corners = np.where(finite, boxes.reshape(-1, 2, 2), np.nan).astype(np.float32) * sizes
+    finite: npt.NDArray[np.bool_] = np.all(np.isfinite(boxes), axis=1, keepdims=True)
+    corners = np.where(finite, boxes, np.nan).reshape(-1, 2, 2).astype(np.float32) * sizes
     low = np.clip(corners.min(axis=1) - _PADDING, 0, sizes)
     high = np.clip(corners.max(axis=1) + _PADDING, 0, sizes)
     limits: Floats = np.concatenate([low, high], axis=1)

@@ -106,5 +106,5 @@ def _flow(
             state, _PATHS_AT_A_TIME,
         )  # fmt: skip
         _, waiting, _, current = state
-        is_over = waiting == 0 and current < 0
+        is_over = bool(waiting == 0 and current < 0)
     return flow, trees

@@ -141,7 +141,8 @@ def _messages(
         image, options.bilateral_sxy_px, options.bilateral_srgb, step_px=step_px
     )
     ask(stop)
-    close = gaussian_lattice(*image.shape[:2], options.gaussian_sxy_px, step_px)
+    height, width = image.shape[:2]
+    close = gaussian_lattice(height, width, options.gaussian_sxy_px, step_px)
     return (
         Message(near, weights_of(options.bilateral_compat, labels, kept)),
         Message(close, weights_of(options.gaussian_compat, labels, kept)),
