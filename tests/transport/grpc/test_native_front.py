@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import struct
+from contextlib import suppress
 
 import grpc
 import numpy as np
@@ -132,6 +133,40 @@ async def test_closing_is_bounded_and_answers(served, calls):
     await served.close(0.2)
     assert asyncio.get_running_loop().time() - start < 3
     assert await call.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_who_connects_to_a_server_that_retires_is_held(served, calls):
+    echo = calls.unary_unary("/t.S/Echo")
+    assert await echo(b"a") == b"a"
+    served.retire()
+    await served.heeded(5)
+    late = echo(b"b", wait_for_ready=True)
+    await asyncio.sleep(0.2)
+    assert not late.done()
+    assert calls.get_state() is grpc.ChannelConnectivity.CONNECTING
+    served.admit()
+    assert await late == b"b"
+
+
+async def test_who_is_held_does_not_hold_the_end_up(served):
+    served.retire()
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"PRI * HTTP/2.0")
+    await asyncio.sleep(0.05)
+    start = asyncio.get_running_loop().time()
+    await served.close(5)
+    assert asyncio.get_running_loop().time() - start < 0.4
+    with suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_heeding_is_waited_for_in_bounds(served):
+    _reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    await asyncio.sleep(0.05)
+    served.retire()
+    await served.heeded(0.1)
+    writer.close()
 
 
 async def test_close_before_start():

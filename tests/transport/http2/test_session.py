@@ -209,6 +209,18 @@ async def test_retiring_answers_everything(pair):
     assert not pair.is_finished
 
 
+async def test_who_is_retired_says_that_it_knows(pair):
+    pair.exchange()
+    pair.feed(theirs.PingFrame(0, b"segserve", flags=["ACK"]).serialize())
+    pair.session.retire()
+    assert not pair.session.heeded
+    pair.session.flush()
+    ping, away = pair.sent[:17], pair.sent[17:]
+    assert (ping[3], away[3]) == (Kind.PING, Kind.GOAWAY)
+    pair.feed(theirs.PingFrame(0, bytes(ping[9:]), flags=["ACK"]).serialize())
+    assert pair.session.heeded
+
+
 async def test_leaving_finishes_what_is_open(pair):
     pair.request(b"a", end=False)
     pair.exchange()

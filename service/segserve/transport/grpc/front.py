@@ -65,7 +65,13 @@ class Front(Protocol):
         """Listen; gives the port. Raises LoadFailed when it cannot be had."""
 
     def retire(self) -> None:
-        """Ask callers to connect elsewhere; all is still answered."""
+        """Ask callers to connect elsewhere; those who are connected are still answered."""
+
+    async def heeded(self, timeout_s: float) -> None:
+        """Wait until all callers know that."""
+
+    def admit(self) -> None:
+        """Answer those as well who have connected since."""
 
     async def close(self, grace_s: float) -> None:
         """End: what takes longer than `grace_s` seconds is cancelled."""

@@ -48,6 +48,12 @@ class GrpcioFront:
     def retire(self) -> None:
         """Do nothing: grpcio tells callers to leave when it closes."""
 
+    async def heeded(self, timeout_s: float) -> None:
+        """Do nothing."""
+
+    def admit(self) -> None:
+        """Do nothing: callers are admitted until it closes."""
+
     async def close(self, grace_s: float) -> None:
         """End: what takes longer than `grace_s` seconds is cancelled."""
         await self._server.stop(grace_s)

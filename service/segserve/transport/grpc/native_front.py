@@ -35,6 +35,7 @@ class NativeFront:
         self._intake = Intake(options.max_request_bytes, options.max_receiving_bytes)
         self._count = RpcCount(options.max_concurrent_rpcs)
         self._connections: set[Connection] = set()
+        self._held: list[Connection] | None = None
         self._limits = _lifetime(options)
         self._server: asyncio.Server | None = None
 
@@ -42,16 +43,34 @@ class NativeFront:
         """Listen; gives the port. Raises LoadFailed when it cannot be had."""
         bound = bind(self._options.listen, reuse_port=self._options.reuse_port)
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._accept, self._limits, self._connections),
+            self._connected,
             sock=bound,
             backlog=BACKLOG,
         )
         return int(bound.getsockname()[1])
 
     def retire(self) -> None:
-        """Ask callers to connect elsewhere; all is still answered."""
+        """Ask callers to connect elsewhere; all is still answered, once they are connected.
+
+        Those who connect anew are held: they shall find another server, and would come back here.
+        """
+        self._held = []
         for connection in tuple(self._connections):
             connection.retire()
+
+    async def heeded(self, timeout_s: float) -> None:
+        """Wait until all callers know that they shall connect elsewhere."""
+        told, end = tuple(self._connections), Deadline.after(timeout_s)
+        waits = True
+        while waits and not end.passed():
+            await asyncio.sleep(_LOOK_S)
+            waits = not all(one.heeded for one in told if one in self._connections)
+
+    def admit(self) -> None:
+        """Answer those who have connected since `retire`, and all who still do."""
+        held, self._held = self._held or (), None
+        for connection in held:
+            connection.admit()
 
     async def close(self, grace_s: float) -> None:
         """End: what takes longer than `grace_s` seconds is cancelled.
@@ -62,6 +81,8 @@ class NativeFront:
         if self._server is None:
             return
         self._server.close()
+        for connection in self._connections.intersection(self._held or ()):
+            connection.abort()
         for connection in tuple(self._connections):
             connection.leave()
         end, farewell = Deadline.after(grace_s), NO_DEADLINE
@@ -74,6 +95,13 @@ class NativeFront:
         await asyncio.sleep(_LOOK_S)
         for connection in tuple(self._connections):
             connection.abort()
+
+    def _connected(self) -> Connection:
+        connection = Connection(self._accept, self._limits, self._connections)
+        if self._held is not None:
+            connection.hold()
+            self._held.append(connection)
+        return connection
 
     def _accept(self, stream: Stream, headers: Headers) -> Exchange | None:
         try:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _CLOSING_S = 0.5
+_HEED_S = 0.5
+_HOLD_S = 0.5
 
 
 class GrpcServer:
@@ -61,7 +63,10 @@ class GrpcServer:
         return port
 
     async def stop(self, grace_s: float) -> None:
-        """Answer new calls with a hint to retry, let those that run finish, then close.
+        """Send callers elsewhere, let what runs finish, and close.
+
+        What crosses the word to leave is served. If something runs for long, those who come back
+        all the same are answered, with a hint to retry.
 
         Parameters
         ----------
@@ -70,14 +75,23 @@ class GrpcServer:
         """
         if self._front is None or self._calls is None or self._health is None:
             return
+        end = Deadline.after(grace_s)
+        self._front.retire()
+        await self._front.heeded(min(_HEED_S, grace_s))
         self._calls.refuse()
         self._health.close()
-        self._front.retire()
-        end = Deadline.after(grace_s)
-        if not await self._calls.wait_idle(grace_s):
+        if not await self._wait_idle(end):
             log.warning("grpc_calls_cancelled", extra={"calls": self._calls.running})
         # The last answers may still be on their way, and what crosses the GOAWAY shall be answered.
         await self._front.close(max(end.remaining_s(), _CLOSING_S))
+
+    async def _wait_idle(self, end: Deadline) -> bool:
+        if self._calls is None or self._front is None:
+            return True
+        if await self._calls.wait_idle(min(_HOLD_S, end.remaining_s())):
+            return True
+        self._front.admit()
+        return await self._calls.wait_idle(end.remaining_s())
 
 
 def _front(services: Services, options: GrpcOptions) -> Front:

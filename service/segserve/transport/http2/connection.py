@@ -39,6 +39,8 @@ class Connection(asyncio.BufferedProtocol):
         self._session = Session(accept, self)
         self._reader = FrameReader(self._session)
         self._finished = False
+        self._held = False
+        self._kept_bytes = 0
         self._linger: asyncio.TimerHandle | None = None
 
     @override
@@ -56,6 +58,10 @@ class Connection(asyncio.BufferedProtocol):
     @override
     def buffer_updated(self, nbytes: int) -> None:
         self._lifetime.heard()
+        if self._held:
+            self._kept_bytes = nbytes
+            self._transport.pause_reading()
+            return
         try:
             self._reader.received(nbytes)
         except ConnectionFault as fault:
@@ -82,9 +88,25 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._session.flow(congested=False)
 
+    def hold(self) -> None:
+        """Answer nothing until `admit`: to its peer, this connection is still being made."""
+        self._held = True
+
+    def admit(self) -> None:
+        """Serve a connection that was held."""
+        self._held = False
+        if self._kept_bytes and self in self._among:
+            self.buffer_updated(self._kept_bytes)
+            self._transport.resume_reading()
+
     def retire(self) -> None:
         """Ask the peer to connect anew; what it has sent, and still sends, is answered."""
         self._session.retire()
+
+    @property
+    def heeded(self) -> bool:
+        """Since `retire`, the peer has said that it knows; what it sends from now on is new."""
+        return self._session.heeded
 
     def leave(self) -> None:
         """Take no further streams, and end once those that are open have ended."""

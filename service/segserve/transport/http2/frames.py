@@ -11,6 +11,7 @@ DEFAULT_WINDOW_BYTES = 65_535
 DEFAULT_FRAME_BYTES = 16_384
 MAX_WINDOW_BYTES = 2**31 - 1
 MAX_STREAM = 2**31 - 1
+KEEPALIVE_PING, RETIRING_PING = b"segserve", b"retiring"
 _HEAD = struct.Struct(">IBI")
 _SETTING = struct.Struct(">HI")
 _NUMBER = struct.Struct(">I")
@@ -137,6 +138,15 @@ def goaway(last_stream_id: int, code: ErrorCode, text: str = "") -> bytes:
     """Write a GOAWAY frame."""
     payload = _GOAWAY.pack(last_stream_id, code) + text.encode()
     return head(Kind.GOAWAY, 0, 0, len(payload)) + payload
+
+
+def retiring() -> bytes:
+    """Announce that the connection will end; the answer to the ping tells that the peer knows.
+
+    The ping comes first, in one piece with the GOAWAY: peers built on python-hyper's h2 take no
+    ping after one.
+    """
+    return ping(RETIRING_PING) + goaway(MAX_STREAM, ErrorCode.NO_ERROR)
 
 
 def ping(payload: bytes, flags: int = 0) -> bytes:

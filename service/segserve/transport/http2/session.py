@@ -18,7 +18,6 @@ from segserve.transport.http2.waiters import Waiters
 CONNECTION_WINDOW_BYTES = 64 << 20
 MAX_REPLIES = 1000
 """Answers to PING and SETTINGS, and refusals, that wait for a peer who does not read."""
-PING = b"segserve"
 _OPENING = frames.settings(
     {
         Setting.ENABLE_PUSH: 0,
@@ -57,6 +56,7 @@ class Session:
     def __init__(self, accept: Accept, carrier: Carrier) -> None:
         self.sender = Sender(carrier.write)
         self.congested = False
+        self.heeded = False  # the peer knows that it shall connect anew
         self._accept = accept
         self._carrier = carrier
         self._headers = HeaderReader()
@@ -64,10 +64,7 @@ class Session:
         self._last_id = 0  # the last stream that was taken
         self._seen_id = 0  # the last that the peer has opened
         self._left_bytes = CONNECTION_WINDOW_BYTES
-        self._shaken = False
-        self._opened = False
-        self._retired = False
-        self._leaving = False
+        self._shaken = self._opened = self._retired = self._leaving = False
         self._flush_planned = False
         self._replies = 0
         self._waiters = Waiters()
@@ -99,7 +96,7 @@ class Session:
         """Ask the peer to connect anew; what it has sent, and still sends, is answered."""
         self._retired = True
         if self._opened:
-            self.sender.control(frames.goaway(frames.MAX_STREAM, ErrorCode.NO_ERROR))
+            self.sender.control(frames.retiring())
             self.flush_soon()
 
     def leave(self) -> None:
@@ -117,7 +114,7 @@ class Session:
 
     def ping(self) -> None:
         """Ask the peer whether it is there."""
-        self.sender.control(frames.ping(PING))
+        self.sender.control(frames.ping(frames.KEEPALIVE_PING))
         self.flush_soon()
 
     def end(self) -> None:
@@ -244,8 +241,7 @@ class Session:
             self.sender.window_update(stream_id, frames.read_increment(payload))
             self.flush_soon()
         elif kind == Kind.PING:
-            if not flags & Flag.ACK:
-                self._reply(frames.ping(payload, Flag.ACK))
+            self._ping(flags, payload)
         elif kind == Kind.SETTINGS:
             self._settings(flags, payload)
         elif kind == Kind.RST_STREAM:
@@ -257,6 +253,12 @@ class Session:
         if stream_id > self._seen_id:
             text = f"a frame of kind {kind} on stream {stream_id}, which was not opened"
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, text)
+
+    def _ping(self, flags: int, payload: bytes) -> None:
+        if flags & Flag.ACK:
+            self.heeded |= payload == frames.RETIRING_PING
+        else:
+            self._reply(frames.ping(payload, Flag.ACK))
 
     def _settings(self, flags: int, payload: bytes) -> None:
         if flags & Flag.ACK:
