@@ -21,7 +21,7 @@ SEGMENT_STREAM = "/segserve.v1.Segmentation/SegmentStream"
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
 _SERVICE = "segserve.v1.Segmentation"
-_ROUND = {"loadBalancingConfig": [{"round_robin": {}}]}
+_ROUND: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
 _ROUND_OVER_HEALTHY = {**_ROUND, "healthCheckConfig": {"serviceName": _SERVICE}}
 _SEVERAL = ("ipv4:", "ipv6:")  # what `target_of` makes of several addresses
 
