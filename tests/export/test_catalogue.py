@@ -50,3 +50,19 @@ def test_every_golden_folder_of_this_family_has_a_recipe(goldens) -> None:
     ]
     assert len(folders) == 3
     assert {find_recipe(name).name for name in folders} == set(folders)
+
+
+def test_the_page_has_a_whole_row_for_every_recipe(repo_root) -> None:
+    page = (repo_root / "docs" / "models.md").read_text()
+    table = page.partition("## All recipes")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(row[0].strip("`") for row in rows) == sorted(r.name for r in RECIPES)
+    assert {len(row) for row in rows} == {6}
+    assert all(cell.strip() for row in rows for cell in row)
+    anchors = {row[1].partition("](#")[2].rstrip(")") for row in rows} - {""}
+    headings = {
+        "".join(c for c in line[3:].lower().replace(" ", "-") if c.isalnum() or c == "-")
+        for line in page.splitlines()
+        if line.startswith("## ")
+    }
+    assert anchors <= headings

@@ -69,3 +69,44 @@ def test_labels() -> None:
     assert (len(panoptic), panoptic[80], panoptic[81], panoptic[133]) == (
         134, "N/A", "banner", "rug-merged",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_the_documented_flops_are_those_of_the_networks(recipe, repo_root) -> None:
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def picture(model) -> None:
+        pyramid = model.backbone(torch.zeros(1, 3, 800, 1088))
+        is_torchvision = hasattr(model, "rpn")
+        head = model.rpn.head if is_torchvision else model.proposal_generator.rpn_head
+        for level in pyramid:
+            head(level)
+        if hasattr(model, "sem_seg_head"):
+            model.sem_seg_head(pyramid[:4])
+
+    def proposals(model) -> None:
+        model.roi_heads.boxes(torch.zeros(1000, 256, 7, 7))
+
+    def masks(model) -> None:
+        pooled = torch.zeros(100, 256, 14, 14)
+        if hasattr(model.roi_heads, "masks"):
+            model.roi_heads.masks(pooled)
+        elif recipe in pointrend_instance.RECIPES:
+            model.roi_heads.mask_head.coarse_head(pooled)
+            for _ in range(4):
+                points = [torch.zeros(100, channels, 784) for channels in (256, 80)]
+                model.roi_heads.mask_head.point_head(*points)
+        else:
+            model.roi_heads.mask_head(pooled)
+
+    told = []
+    with torch.device("meta"), torch.inference_mode():
+        model = recipe.build()
+        for part in (picture, proposals, masks):
+            with FlopCounterMode(display=False) as counter:
+                part(model)
+            told.append(f"{counter.get_total_flops() / 1e9:.1f}")
+    rows = (repo_root / "docs" / "models.md").read_text().splitlines()
+    where = [row for row in rows if row.startswith(f"| `{recipe.name}` |")]
+    assert sum(f"| {' + '.join(told)}" in row for row in where) == 2
