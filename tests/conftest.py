@@ -9,12 +9,16 @@ import threading
 import time
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import segserve  # noqa: F401  opts out of telemetry before anything imports onnxruntime
 
 # torch's threads wait for each other after every small operation: on busy cores one is faster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Whatever else the machine does: pytest's own time limit is enough.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,11 @@ def test_serves_counts_every_phase_and_stops_cleanly(serve, repository, models, 
     assert names.index("stopping") < names.index("stopped")
 
 
+def gauge(server, name):
+    text = httpx.get(server.metrics).text
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(name + " "))
+
+
 def test_a_running_request_is_answered_after_sigterm_and_liveness_stays_green(
     serve, repository, models, infer
 ):
@@ -52,7 +57,10 @@ def test_a_running_request_is_answered_after_sigterm_and_liveness_stays_green(
     callers = [threading.Thread(target=ask) for _ in range(3)]
     for caller in callers:
         caller.start()
-    time.sleep(0.8)  # the bodies are in, the first run has begun
+    while gauge(server, "segserve_admitted_bytes") / (2 * 4 * len(data)) + len(answers) < len(
+        callers
+    ):
+        time.sleep(0.02)
     server.process.send_signal(signal.SIGTERM)
     server.wait_event("stopping")
     time.sleep(0.2)

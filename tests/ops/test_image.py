@@ -185,7 +185,7 @@ def test_opened_codecs_leave_no_import_to_a_request(picture, encode, tmp_path) -
 
 
 @given(st.integers(0, 5000), st.binary(min_size=1, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_damage_anywhere_gives_pixels_or_invalid_input(picture, encode, place, patch) -> None:
     for kind in ("JPEG", "PNG", "WEBP"):
         data = bytearray(encode(picture, kind))

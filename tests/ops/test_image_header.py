@@ -107,7 +107,7 @@ STARTS = [b"", b"\xff\xd8\xff", PNG, png_header(3, 3), b"RIFF\0\0\0\0WEBPVP8X", 
 
 
 @given(st.sampled_from(STARTS), st.binary(max_size=200))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_hostile_bytes_raise_invalid_input_alone(start: bytes, rest: bytes) -> None:
     try:
         header = read_header(start + rest)
@@ -117,7 +117,7 @@ def test_hostile_bytes_raise_invalid_input_alone(start: bytes, rest: bytes) -> N
 
 
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=8))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damaged_headers(picture, encode, place: int, patch: bytes) -> None:
     for kind in ("JPEG", "PNG", "WEBP"):
         data = bytearray(encode(picture, kind))

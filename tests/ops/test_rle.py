@@ -69,7 +69,7 @@ def test_large_ids() -> None:
 
 
 @given(st.binary(min_size=1, max_size=400), st.integers(1, 40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_round_trip_of_anything(data: bytes, height: int) -> None:
     width = -(-len(data) * 8 // height)
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
@@ -125,7 +125,7 @@ def test_hostile_counts_are_refused(counts: bytes, names: str) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(-3, 50), st.integers(-3, 50))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_hostile_bytes_never_escape(counts: bytes, height: int, width: int) -> None:
     try:
         mask = rle.decode(Rle(height, width, counts))

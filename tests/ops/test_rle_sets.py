@@ -37,7 +37,7 @@ def test_as_on_pixels(seed: int) -> None:
 
 
 @given(st.binary(min_size=1, max_size=60), st.binary(min_size=1, max_size=60), st.integers(1, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_two_masks(first: bytes, second: bytes, height: int) -> None:
     length = min(len(first), len(second)) * 8 // height * height
     if length == 0:

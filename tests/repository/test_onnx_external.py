@@ -121,7 +121,7 @@ def _varint(value):
     return out + bytes([value])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(min_size=1, max_size=200))
 def test_hostile_bytes_give_an_answer_or_load_failed(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "hostile.onnx"

@@ -100,7 +100,7 @@ def messages(draw, descriptor=model_config_pb2.ModelConfig.DESCRIPTOR, cls=None,
     return message
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(messages())
 def test_any_part_of_it_survives(message):
     assert round_trip(message) == message

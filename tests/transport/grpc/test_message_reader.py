@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segserve.transport.grpc.message_reader import (
@@ -34,7 +34,6 @@ def taken(one):
     return [(bytes(m.data), m.compressed) for m in messages]
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=6), st.lists(st.integers(1, 50), max_size=99))
 def test_cut_anywhere(messages, cuts):
     body = memoryview(b"".join(map(framed, messages)))

@@ -20,7 +20,7 @@ def test_written(headers):
     assert [tuple(pair) for pair in told] == headers
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(LISTS, st.booleans(), SIZES), max_size=30))
 def test_what_was_kept_stays_true(blocks):
     """Two readers: the one under test, and the library without anything kept."""

@@ -2,7 +2,7 @@
 
 import hyperframe.frame as theirs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segserve.transport.http2.frames import PREFACE, ConnectionFault, ErrorCode
@@ -103,7 +103,6 @@ def test_byte_by_byte():
     assert read(BYTES, [1] * len(BYTES)) == TOLD
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), max_size=60))
 def test_cut_anywhere(cuts):
     assert read(BYTES, cuts) == TOLD

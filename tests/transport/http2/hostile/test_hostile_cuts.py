@@ -103,7 +103,7 @@ def conversations(draw):
     return calls, stream, cuts, draw(st.booleans())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(conversation=conversations())
 def test_a_valid_conversation_gives_the_same_calls_wherever_it_is_cut(
     new_methods, read_frames, conversation
