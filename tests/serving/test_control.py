@@ -8,6 +8,8 @@ import pytest
 
 from segserve.core.errors import LoadFailed, NotFound, NotReady, Unavailable
 from segserve.core.messages import InferRequest, ModelRef
+from segserve.repository.store import RepositoryStore
+from segserve.serving.control import ControlPolicy, ModelControl
 
 
 async def scaled(house, name="scale"):
@@ -62,6 +64,27 @@ async def test_while_a_model_loads_its_callers_are_told_to_come_back(
     assert set(hints) <= {1.0, "served"}
     await house.engine.unload_model("scale")
     assert await hint(house, "scale") is None
+
+
+async def test_before_the_repository_was_looked_at_no_model_is_missing(
+    open_house, repository, writers
+):
+    house = await open_house("explicit")
+    with pytest.raises(NotFound):
+        await scaled(house)
+    writers.scale(repository)
+    policy = ControlPolicy("none", 1.0, (), 1)
+    store = RepositoryStore([repository])
+    control = ModelControl(policy, store, house.control._loader, house.registry)
+    hints = [await hint(house, "scale")]
+    starting = asyncio.create_task(control.start())
+    while not starting.done():
+        await asyncio.sleep(0)
+        hints.append(await hint(house, "scale"))
+    assert set(hints) == {1.0, "served"}
+    assert await starting == ()
+    with pytest.raises(NotFound):
+        await scaled(house, "nothing")
 
 
 async def hint(house, name):

@@ -58,6 +58,17 @@ def test_callers_of_what_is_being_loaded_are_told_when_to_come_back(version):
     assert caught.value.retry_after_s is None
 
 
+def test_nothing_is_missing_before_the_repository_was_looked_at():
+    registry = Registry(1.0)
+    registry.listed(known=False)
+    with pytest.raises(NotReady, match="the server is starting") as caught:
+        registry.get(ModelRef("m"))
+    assert caught.value.retry_after_s == 1.0
+    registry.listed(known=True)
+    with pytest.raises(NotFound):
+        registry.get(ModelRef("m"))
+
+
 async def test_a_replaced_version_ends_its_requests_before_it_is_closed():
     registry = Registry(5.0)
     old, new = FakeServed("m", 1), FakeServed("m", 1)

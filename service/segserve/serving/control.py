@@ -57,6 +57,7 @@ class ModelControl:
         self._seen: Mapping[str, str] = {}
         self._poller: asyncio.Task[None] | None = None
         self.started = False
+        registry.listed(known=False)
 
     async def start(self) -> tuple[str, ...]:
         """Load what should be there from the start.
@@ -73,7 +74,10 @@ class ModelControl:
             self._note_failure(name, reason)
         for name in names:
             self._registry.known(name)
-        await asyncio.gather(*(self._load_quietly(name) for name in self._wanted(names)))
+        loads = [asyncio.create_task(self._load_quietly(name)) for name in self._wanted(names)]
+        await asyncio.sleep(0)  # each load has begun, and its model is awaited
+        self._registry.listed(known=True)
+        await asyncio.gather(*loads)
         if self._policy.mode == "poll":
             self._poller = asyncio.create_task(self._poll())
         gc.collect()

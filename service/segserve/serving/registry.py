@@ -67,6 +67,7 @@ class Registry:
         self._models: dict[str, dict[int, _Version]] = {}
         self._unversioned: dict[str, str] = {}
         self._awaited: Counter[str] = Counter()
+        self._listed = True
         self._drain_timeout_s = drain_timeout_s
         self._retiring: set[asyncio.Task[None]] = set()
         self._subscribers: list[Callable[[], None]] = []
@@ -99,7 +100,7 @@ class Registry:
         versions = self._models.get(ref.name)
         if versions is None:
             reason = self._unversioned.get(ref.name)
-            if reason is None:
+            if reason is None and self._listed:
                 raise NotFound(f"Request for unknown model: '{ref.name}' is not found")
             raise self._not_ready(ref, "has no available versions")
         if ref.version is None:
@@ -121,9 +122,11 @@ class Registry:
 
     def _not_ready(self, ref: ModelRef, text: str) -> NotReady:
         message = f"Request for unknown model: '{ref.name}' {text}"
-        if not self._awaited[ref.name]:
-            return NotReady(message)
-        return NotReady(f"{message}: it is being loaded", retry_after_s=_COME_BACK_S)
+        if self._awaited[ref.name]:
+            return NotReady(f"{message}: it is being loaded", retry_after_s=_COME_BACK_S)
+        if not self._listed:
+            return NotReady(f"{message}: the server is starting", retry_after_s=_COME_BACK_S)
+        return NotReady(message)
 
     def find(self, ref: ModelRef) -> ServedModel | None:
         """Give a ready version, None when it is not there: for those who must not fail."""
@@ -173,6 +176,10 @@ class Registry:
         """Tell the subscribers that something about readiness is different."""
         for callback in tuple(self._subscribers):
             callback()
+
+    def listed(self, *, known: bool) -> None:
+        """Note whether all models of the repository are known: until then none is missing."""
+        self._listed = known
 
     @contextmanager
     def awaiting(self, name: str) -> Iterator[None]:
