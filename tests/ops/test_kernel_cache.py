@@ -62,6 +62,13 @@ def test_then_the_package_itself(tmp_path: Path) -> None:
     assert (chosen.kind, chosen.folder) == (CacheKind.PACKAGE, tmp_path / "package")
 
 
+def test_the_package_comes_after_a_configured_folder_that_cannot_be_written(
+    tmp_path: Path, read_only: Path
+) -> None:
+    chosen = choose(read_only, tmp_path / "package", none, none)
+    assert (chosen.kind, chosen.folder) == (CacheKind.PACKAGE, tmp_path / "package")
+
+
 def test_home_and_then_a_temporary_folder(tmp_path: Path, read_only: Path) -> None:
     home, temporary = tmp_path / "home", tmp_path / "temporary"
     assert choose(None, read_only, lambda: home, none).kind is CacheKind.HOME
@@ -113,10 +120,7 @@ def test_another_cpu_compiles_again(kernel: Path, tmp_path: Path) -> None:
 
 def test_nothing_to_write_to_compiles_in_memory(kernel: Path, read_only: Path) -> None:
     env = {"NUMBA_CACHE_DIR": str(read_only), "HOME": str(read_only), "TMPDIR": str(read_only)}
-    code = PROGRAM.replace(
-        "from segserve", "import tempfile; tempfile.tempdir = " + repr(str(read_only))
-        + "\nfrom segserve", 1,
-    )  # fmt: skip
+    code = PROGRAM.replace("spec =", "kernel_cache._writable = lambda f: False\nspec =", 1)
     done = subprocess.run(
         [sys.executable, "-c", code, str(kernel)],
         capture_output=True,

@@ -1,8 +1,9 @@
 """Where compiled kernels are kept between starts, and the decorator that every kernel has.
 
-The first of these that can be written is taken: the folder that ``NUMBA_CACHE_DIR`` names (or,
-where it names none, the package's own), ``~/.cache/segserve``, a new temporary folder. The last two
-begin with the kernels that lie in the first, so that a prebuilt cache on a read-only disk counts.
+The first of these that can be written is taken: the folder that ``NUMBA_CACHE_DIR`` names, the
+package's own, ``~/.cache/segserve``, a new temporary folder. The last two begin with the kernels
+that lie in the first two, so that a prebuilt cache on a read-only disk counts; where
+``NUMBA_CACHE_DIR`` names such a one, the package's own folder is passed over.
 Where none can be written the kernels are compiled at every start, in memory; numba itself refuses
 to define a kernel then (``no locator available``).
 """
@@ -76,8 +77,9 @@ def kernel_cache() -> KernelCache:
     named: str = config.CACHE_DIR  # type: ignore[attr-defined]  # numba sets its settings at import
     configured = Path(named) if named else None
     chosen = choose(configured, _PACKAGE, _home_folder, _temporary_folder)
-    if chosen.kind is not CacheKind.PACKAGE:
-        config.CACHE_DIR = str(chosen.folder or "")  # type: ignore[attr-defined]  # numba sets its settings at import
+    kept_beside = chosen.kind is CacheKind.PACKAGE
+    if named or not kept_beside:
+        config.CACHE_DIR = "" if kept_beside else str(chosen.folder or "")  # type: ignore[attr-defined]  # numba sets its settings at import
     return chosen
 
 
@@ -107,7 +109,8 @@ def choose(
     """
     if configured is not None and _writable(configured):
         return KernelCache(CacheKind.CONFIGURED, configured, _filled(configured))
-    if configured is None and _writable(package / "__pycache__"):
+    prebuilt = configured is not None and _filled(configured)
+    if not prebuilt and _writable(package / "__pycache__"):
         return KernelCache(CacheKind.PACKAGE, package, _filled(package))
     for kind, give in ((CacheKind.HOME, home_folder), (CacheKind.TEMPORARY, temporary_folder)):
         try:
