@@ -161,6 +161,27 @@ async def test_who_is_held_does_not_hold_the_end_up(served):
     writer.close()
 
 
+async def test_a_call_of_one_who_is_held_is_answered_at_the_end(served):
+    from segserve.transport.http2 import frames
+    from segserve.transport.http2.headers import written
+
+    served.retire()
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    names = {b":method": b"POST", b":scheme": b"http", b":path": b"/t.S/Echo"}
+    block = written((*names.items(), (b"content-type", b"application/grpc")))
+    head = frames.head(1, frames.Flag.END_HEADERS, 1, len(block))
+    body = frames.head(0, frames.Flag.END_STREAM, 1, 8) + b"\0\0\0\0\x03abc"
+    writer.write(frames.PREFACE + frames.settings({}) + head + block + body)
+    await asyncio.sleep(0.05)
+    closing = asyncio.create_task(served.close(5))
+    async with asyncio.timeout(5):
+        got = await reader.read(100_000)
+        while b"abc" not in got:
+            got += await reader.read(100_000)
+    writer.close()
+    await closing
+
+
 async def test_heeding_is_waited_for_in_bounds(served):
     _reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     await asyncio.sleep(0.05)

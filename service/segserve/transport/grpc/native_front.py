@@ -82,7 +82,7 @@ class NativeFront:
             return
         self._server.close()
         for connection in self._connections.intersection(self._held or ()):
-            connection.abort()
+            (connection.admit if connection.asked else connection.abort)()
         for connection in tuple(self._connections):
             connection.leave()
         end, farewell = Deadline.after(grace_s), NO_DEADLINE

@@ -9,7 +9,7 @@ from typing import cast
 
 from typing_extensions import override
 
-from segserve.transport.http2.frames import ConnectionFault
+from segserve.transport.http2.frames import ConnectionFault, opens_stream
 from segserve.transport.http2.lifetime import Lifetime, LifetimeActions, LifetimeLimits
 from segserve.transport.http2.reader import FrameReader, NotHttp2
 from segserve.transport.http2.sender import Buffer
@@ -40,7 +40,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reader = FrameReader(self._session)
         self._finished = False
         self._held = False
-        self._kept_bytes = 0
+        self._kept = b""
         self._linger: asyncio.TimerHandle | None = None
 
     @override
@@ -59,7 +59,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._lifetime.heard()
         if self._held:
-            self._kept_bytes = nbytes
+            self._kept = bytes(self._reader.buffer()[:nbytes])
             self._transport.pause_reading()
             return
         try:
@@ -95,9 +95,14 @@ class Connection(asyncio.BufferedProtocol):
     def admit(self) -> None:
         """Serve a connection that was held."""
         self._held = False
-        if self._kept_bytes and self in self._among:
-            self.buffer_updated(self._kept_bytes)
+        if self._kept and self in self._among:
+            self.buffer_updated(len(self._kept))
             self._transport.resume_reading()
+
+    @property
+    def asked(self) -> bool:
+        """A peer that is held has sent a call all the same, as proxies do."""
+        return opens_stream(self._kept)
 
     def retire(self) -> None:
         """Ask the peer to connect anew; what it has sent, and still sends, is answered."""

@@ -140,6 +140,16 @@ def goaway(last_stream_id: int, code: ErrorCode, text: str = "") -> bytes:
     return head(Kind.GOAWAY, 0, 0, len(payload)) + payload
 
 
+def opens_stream(data: bytes) -> bool:
+    """Look for HEADERS in a client's first bytes, before they are served."""
+    at = len(PREFACE)
+    while at + HEAD_BYTES <= len(data):
+        if data[at + 3] == Kind.HEADERS:
+            return True
+        at += HEAD_BYTES + int.from_bytes(data[at : at + 3], "big")
+    return False
+
+
 def retiring() -> bytes:
     """Announce that the connection will end; the answer to the ping tells that the peer knows.
 
