@@ -112,3 +112,75 @@ def check_torchscript(pictures):
         assert not run_torchscript(program, fed)[3].any()
 
     return check
+
+
+@pytest.fixture
+def check_rows():
+    """Export a network of fixed rows; runs of 1, 2 and 5 images equal eager runs and lone ones."""
+    torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    pytest.importorskip("onnxscript", reason="needs the export extra: make export-env")
+    from copy import deepcopy
+    from dataclasses import dataclass, replace
+
+    from segserve.export.compare import compare_outputs, run_eager_outputs, run_graph_outputs
+    from segserve.export.recipe import ExportConfig
+    from segserve.export.to_onnx import to_onnx
+
+    @dataclass(frozen=True)
+    class Small:
+        """The recipe's tensors by name, around a smaller network."""
+
+        name: str
+        tensors: ExportConfig
+        samples: dict[str, np.ndarray]
+
+        def sample_inputs(self):
+            return self.samples
+
+        def config(self):
+            return self.tensors
+
+    def check(network, categories: str, recipe, **more) -> None:
+        network = deepcopy(network)
+        image = np.random.default_rng(0).standard_normal((5, 3, 96, 64)).astype(np.float32)
+        image[2] = 0
+        five = {"image": image, **more}
+        last = network.get_submodule(categories)
+        with torch.no_grad():
+            # A blank picture stays blank, and nothing in it is anything.
+            for name, parameter in network.neck.named_parameters():
+                parameter.mul_(not name.endswith("bias"))
+            last.bias.fill_(-6)
+            last.weight.mul_(40)
+        with torch.random.fork_rng():
+            samples = {name: x[:2] for name, x in five.items()}
+            # Free sides, which take the exporter longest, are the full-size parity tests' part.
+            fixed = tuple(
+                replace(spec, dims=samples[spec.name].shape[1:]) for spec in recipe.config().inputs
+            )
+            tensors = replace(recipe.config(), inputs=fixed)
+            graph = to_onnx(network, Small(recipe.name, tensors, samples))
+        lone = [
+            run_graph_outputs(graph, {name: x[i : i + 1] for name, x in five.items()})
+            for i in range(5)
+        ]
+        counts = [int(outputs["valid"].sum()) for outputs in lone]
+        assert counts[2] == 0, "one image holds nothing"
+        assert sum(counts) > 10
+        for batch in (1, 2, 5):
+            fed = {name: x[:batch] for name, x in five.items()}
+            got = run_graph_outputs(graph, fed)
+            eager = compare_outputs(
+                got, dict(zip(got, run_eager_outputs(network, fed), strict=True))
+            )
+            assert (eager.matched, eager.is_close) == (1, True), (batch, eager)
+            for name, column in got.items():
+                together = np.concatenate([outputs[name] for outputs in lone[:batch]])
+                np.testing.assert_allclose(column, together, atol=1e-3, err_msg=name)
+            for name in set(got) - {"valid"}:
+                padding = got[name][~got["valid"]]
+                assert (padding == (-1 if name == "labels" else 0)).all(), name
+        empty = {name: np.concatenate([x[2:3]] * 2) for name, x in five.items()}
+        assert not run_graph_outputs(graph, empty)["valid"].any()
+
+    return check

@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
+from segserve.export.catalogue import find_recipe  # noqa: E402  after the skip
 from segserve.export.models.decoupled_solo import (  # noqa: E402  after the skip
     CrossMasks,
     DecoupledSolo,
@@ -80,3 +81,8 @@ def test_each_branch_sees_one_coordinate(network) -> None:
     assert torch.equal(seen["x"][0], seen["x"][1])
     assert torch.equal(seen["y"][:, 0], seen["y"][:, 1])
     assert seen["x"][0, 0] == seen["y"][0, 0] == -1
+
+
+@pytest.mark.timeout(400)
+def test_onnx(network, check_rows) -> None:
+    check_rows(network, "bbox_head.dsolo_cate", find_recipe("decoupled_solo"))

@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
+from segserve.export.catalogue import find_recipe  # noqa: E402  after the skip
 from segserve.export.models.polarmask import (  # noqa: E402  after the skip
     PolarMask,
     PolarSelection,
@@ -123,3 +124,14 @@ def test_only_the_best_points_of_a_level_are_looked_at() -> None:
 def test_points_lie_in_the_middle_of_cells() -> None:
     points = points_of(torch.zeros(1, 1, 2, 3), 8)
     assert points.tolist() == [[4, 4], [12, 4], [20, 4], [4, 12], [12, 12], [20, 12]]
+
+
+@pytest.mark.timeout(400)
+def test_onnx(check_rows) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = PolarMask(SHAPE).eval()
+    for conv in (network.bbox_head.polar_reg, network.bbox_head.polar_mask):
+        torch.nn.init.constant_(conv.bias, 2.5)
+    sizes = np.array([[50, 30], [96, 64], [200, 90], [48, 64], [10, 10]], np.float32)
+    check_rows(network, "bbox_head.polar_cls", find_recipe("polarmask"), source_size=sizes)

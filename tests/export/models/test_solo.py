@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
+from segserve.export.catalogue import find_recipe  # noqa: E402  after the skip
 from segserve.export.models.mask_selection import SelectionRule  # noqa: E402  after the skip
 from segserve.export.models.solo import FilterMasks, Solo  # noqa: E402  same
 from segserve.export.models.solo_parts import SoloShape  # noqa: E402  same
@@ -73,3 +74,14 @@ def test_the_mask_branch_sees_where_it_is() -> None:
     head = Solo(replace(SHAPE, head_depth=2)).bbox_head
     assert [block.conv.in_channels for block in head.ins_convs] == [10, 8]
     assert [block.conv.in_channels for block in head.cate_convs] == [8, 8]
+
+
+@pytest.mark.timeout(400)
+def test_onnx(check_rows) -> None:
+    selection = replace(SHAPE.selection, cells_at_once=10)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Solo(replace(SHAPE, grids=(4, 3, 2, 2, 2), selection=selection)).eval()
+        for filters in network.bbox_head.solo_ins_list:
+            torch.nn.init.normal_(filters.weight)
+    check_rows(network, "bbox_head.solo_cate", find_recipe("solo"))

@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
+from segserve.export.catalogue import find_recipe  # noqa: E402  after the skip
 from segserve.export.models.mask_selection import SelectionRule  # noqa: E402  after the skip
 from segserve.export.models.solo_parts import SoloShape  # noqa: E402  same
 from segserve.export.models.solov2 import KernelMasks, MaskFeatureHead, SoloV2  # noqa: E402  same
@@ -74,3 +75,8 @@ def test_the_coarsest_mask_level_sees_where_it_is() -> None:
         features = head(pyramid)
     assert features.shape == (1, 16, 16, 24)
     assert float(features.std()) > 0, "coordinates alone make a difference"
+
+
+@pytest.mark.timeout(400)
+def test_onnx(network, check_rows) -> None:
+    check_rows(network, "bbox_head.solo_cate", find_recipe("solov2"))
