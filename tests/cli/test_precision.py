@@ -54,6 +54,7 @@ def test_a_bundled_detector(repo_root, tmp_path, pictures, capsys, precision) ->
         (["--source", "m", "--precision", "fp16", "--format", "torchscript"], 1, "expected onnx"),
         (["--source", "m", "--precision", "int8"], 1, "m/config.pbtxt is not there"),
         (["--precision", "int8"], 2, "RECIPE, --checkpoint missing"),
+        (["yolakt", "--checkpoint", "x", "--precision", "fp16"], 2, "did you mean yolact"),
     ],
 )
 def test_wrong_usage(capsys, tmp_path, more, code, said) -> None:

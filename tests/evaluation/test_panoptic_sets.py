@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segserve.core.errors import NotFound
+from segserve.core.errors import InvalidInput, NotFound
 from segserve.evaluation.panoptic_quality import PanopticSegment
 from segserve.evaluation.panoptic_sets import open_coco_panoptic
 
@@ -54,3 +54,10 @@ def test_maps_that_are_not_there(root):
     (image,) = open_coco_panoptic(root).images
     with pytest.raises(NotFound, match="unpack the panoptic maps"):
         image.read_truth()
+
+
+def test_an_annotation_of_another_image_is_named(root):
+    strange = TOLD | {"annotations": [TOLD["annotations"][0] | {"image_id": 8}]}
+    (root / "annotations" / "panoptic_val2017.json").write_text(json.dumps(strange))
+    with pytest.raises(InvalidInput, match="of image 8, which is not among the images"):
+        open_coco_panoptic(root)

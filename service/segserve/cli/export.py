@@ -61,6 +61,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
+    from segserve.export.catalogue import find_recipe
+
+    try:
+        if options.source is None:
+            find_recipe(options.recipe)
+    except NotFound as error:
+        return _fail(error.message, 2)
     try:
         print(export_in_precision(options, _progress))
     except ServiceError as error:

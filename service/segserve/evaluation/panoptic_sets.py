@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.client.conversion import Picture
-from segserve.core.errors import NotFound
+from segserve.core.errors import InvalidInput, NotFound
 from segserve.evaluation.instance_sets import ids_of_colours, read_json
 from segserve.evaluation.panoptic_quality import PanopticSegment
 
@@ -61,11 +61,19 @@ def open_coco_panoptic(root: Path, split: str = "val2017") -> PanopticSet:
     ------
     NotFound
         When the annotations are not there.
+    InvalidInput
+        When they are damaged, or name an image that is not among theirs.
     """
-    told = read_json(root / "annotations" / f"panoptic_{split}.json")
+    path = root / "annotations" / f"panoptic_{split}.json"
+    told = read_json(path)
     names = {int(image["id"]): str(image["file_name"]) for image in told["images"]}
     maps = root / "annotations" / f"panoptic_{split}"
     categories = told["categories"]
+    strange = sorted({int(a["image_id"]) for a in told["annotations"]} - set(names))
+    if strange:
+        raise InvalidInput(
+            f"{path}: annotations are of image {strange[0]}, which is not among the images"
+        )
     return PanopticSet(
         {str(c["name"]): int(c["id"]) for c in categories},
         frozenset(int(c["id"]) for c in categories if c["isthing"]),
