@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segserve.execution.blas import hold_blas_to
 from segserve.ops.classical.catalogue import SEGMENTERS
 from segserve.ops.classical.segmentation import Segmentation
 
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "gallery")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    hold_blas_to(1)  # as the server does
     with Image.open(options.image) as file:
         image = np.asarray(file.convert("RGB").resize(SIZE_PX))
     for name, segmenter in SEGMENTERS.items():

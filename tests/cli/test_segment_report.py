@@ -59,3 +59,10 @@ def test_nameless_labels_get_their_number():
     text = text_report(Path("a"), result(segments=(Segment(4, 4, "", 8),)), Path("o.png"))
     assert "label 4" in text
     assert text.splitlines()[-1] == "  overlay: o.png"
+
+
+def test_whether_it_was_refined_is_told_where_that_was_asked_for():
+    assert "refined" not in json_document(Path("a"), result())
+    assert json_document(Path("a"), result(refined=False))["refined"] is False
+    assert "not refined" in text_report(Path("a"), result(refined=False), None)
+    assert "refined" not in text_report(Path("a"), result(refined=True), None)

@@ -28,6 +28,7 @@ def json_document(path: Path, result: SegmentResult) -> dict[str, object]:
         "version": str(result.version),
         "model_digest": result.model_digest,
         "timings_ms": _timings_ms(result),
+        **({} if result.refined is None else {"refined": result.refined}),
         "regions": [_region(region) for region in result.regions],
         "segments": [
             _segment(segment, mask, panoptic=panoptic)
@@ -106,6 +107,8 @@ def _lines(path: Path, result: SegmentResult, overlay: Path | None) -> Iterator[
         yield f"  {_name(segment):<{_NAME_WIDTH}} {score:>6} {segment.area:>10}   {share}"
     timings = ", ".join(f"{name} {ms:.1f}" for name, ms in _timings_ms(result).items())
     yield f"  ms: {timings} (batch of {result.batch_size})"
+    if result.refined is False:
+        yield "  not refined: the time it may take was over, or too many others wait for it"
     if overlay is not None:
         yield f"  overlay: {overlay}"
 
