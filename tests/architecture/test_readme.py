@@ -16,7 +16,7 @@ import pytest
 
 from segserve.cli.main import build_parser
 
-NEEDS_A_CHECKPOINT = "--checkpoint"
+NEEDS_A_CHECKPOINT = "--checkpoint"  # tests/parity/test_served.py makes one, and runs the command
 START_S = 60
 
 

@@ -16,13 +16,13 @@ from segserve.execution.cpu_pool import CpuPool
 pool = CpuPool(1)
 matrix = np.random.default_rng(0).random((800, 800))
 
-def others_s():
+def share_of_others():
     whole, mine = time.process_time(), time.thread_time()
     for _ in range(3):
         matrix @ matrix
-    return (time.process_time() - whole) - (time.thread_time() - mine)
+    return 1 - (time.thread_time() - mine) / (time.process_time() - whole)
 
-print(others_s())
+print(share_of_others())
 asyncio.run(pool.close())
 """
 
@@ -33,7 +33,7 @@ def test_with_a_pool_of_one_core_linear_algebra_stays_on_its_thread(monkeypatch)
     done = subprocess.run(
         [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 0.005
+    assert float(done.stdout) < 0.25  # with two threads it is a half
 
 
 def test_sums_stay_right() -> None:
