@@ -169,8 +169,9 @@ def compat_repository(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def compat_server(compat_repository):
+    """A server for one file's tests: some leave it with a model that failed to load."""
     flags = ["--model-repository", compat_repository, "--model-control-mode", "explicit"]
     flags += [part for name in AT_START for part in ("--load-model", name)]
     server = Server(*flags)

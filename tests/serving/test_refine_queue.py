@@ -83,11 +83,11 @@ async def test_work_that_is_slow_is_given_up_at_its_deadline(make, told):
         while not stop():
             time.sleep(0.002)
         asked.set()
-        time.sleep(0.1)
+        time.sleep(1)
 
     start_s = time.perf_counter()
     assert await run(queue, work, told, seconds=0.05) is None
-    assert time.perf_counter() - start_s < 0.1
+    assert time.perf_counter() - start_s < 0.8
     assert await asyncio.to_thread(asked.wait, 2)
     assert queue.pending == 1  # its memory is still in use
     await settled(queue)

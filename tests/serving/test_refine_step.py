@@ -72,8 +72,8 @@ async def test_refined_within_the_budget(finish):
 
 async def test_unrefined_after_the_budget(finish):
     start_s = time.perf_counter()
-    assert await finish(SlowFamily(0.03, takes_s=0.3)) is False
-    assert time.perf_counter() - start_s < 0.25
+    assert await finish(SlowFamily(0.03, takes_s=1.0)) is False
+    assert time.perf_counter() - start_s < 0.8
 
 
 async def test_the_callers_deadline_counts_too(finish):

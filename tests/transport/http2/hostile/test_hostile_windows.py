@@ -103,7 +103,7 @@ def test_settings_cost_the_same_however_many_streams_are_open(answered):
     for number in range(count):
         sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: number % 2})
     sender.flush()
-    assert time.process_time() - begin_s < 0.2
+    assert time.process_time() - begin_s < 1  # looking at each stream each time takes three
 
 
 async def test_a_window_that_opens_bit_by_bit_does_not_wake_all_who_wait(pair):
@@ -121,7 +121,7 @@ async def test_a_window_that_opens_bit_by_bit_does_not_wake_all_who_wait(pair):
         pair.feed(more)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    assert time.process_time() - begin_s < 0.15
+    assert time.process_time() - begin_s < 0.3
     pair.session.lose()
     async with asyncio.timeout(5):
         await asyncio.gather(*waiting)
