@@ -17,6 +17,19 @@ def document(data=(1.0, 2.0), **fields):
     return {"inputs": [row], **fields}
 
 
+async def begun(http, engine):
+    """A request that runs until the event beside it is set."""
+    release = asyncio.Event()
+
+    async def wait(_ref):
+        await release.wait()
+
+    engine._maybe_hang = wait
+    asking = asyncio.create_task(http.post(INFER, json=document()))
+    await engine.wait_requests()
+    return asking, release
+
+
 async def test_a_taken_port_is_named(engine):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -33,14 +46,7 @@ async def test_overload_status(engine):
 
 
 async def test_stopping_lets_requests_finish(http, http_server, engine):
-    release = asyncio.Event()
-
-    async def wait(_ref):
-        await release.wait()
-
-    engine._maybe_hang = wait
-    asking = asyncio.create_task(http.post(INFER, json=document()))
-    await engine.wait_requests()
+    asking, release = await begun(http, engine)
     stopping = asyncio.create_task(http_server.stop(10))
     await asyncio.sleep(0.3)
     release.set()
@@ -56,14 +62,7 @@ async def test_stopping_lets_requests_finish(http, http_server, engine):
 async def test_a_server_that_drains_is_alive_and_refuses_inference(
     http, http_server, engine, caplog
 ):
-    release = asyncio.Event()
-
-    async def wait(_ref):
-        await release.wait()
-
-    engine._maybe_hang = wait
-    asking = asyncio.create_task(http.post(INFER, json=document()))
-    await engine.wait_requests()
+    asking, release = await begun(http, engine)
     draining = asyncio.create_task(http_server.drain(10))
     await asyncio.sleep(0.05)
     assert not draining.done()

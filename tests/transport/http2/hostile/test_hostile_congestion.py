@@ -63,7 +63,7 @@ def test_a_leaving_connection_ends_once_its_last_answer_is_refused(run, serving)
             begin_s = time.monotonic()
             await peer.send(RstStreamFrame(1, error_code=8))
             await peer.ended()
-            assert time.monotonic() - begin_s < 2
+            assert time.monotonic() - begin_s < 0.3
             peer.cut()
             await closing
 
@@ -77,7 +77,7 @@ async def test_waking_again_and_again_costs_once():
     begin_s = time.process_time()
     for _ in range(5000):
         waiters.wake()
-    assert time.process_time() - begin_s < 0.5
+    assert time.process_time() - begin_s < 0.2
     await asyncio.gather(*tasks)
     assert len(waiters) == 0
 

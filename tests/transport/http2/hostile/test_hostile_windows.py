@@ -92,18 +92,21 @@ def test_the_more_answers_wait_for_a_window_the_less_each_window_costs_them():
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_settings_cost_the_same_however_many_streams_are_open(answered):
-    sender = Sender(lambda _buffers: None)
-    sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: 0})
-    count = 4000
-    for number in range(count):
-        stream = sender.open(1 + 2 * number)
-        if answered:
-            sender.body(stream, b"answer")
-    begin_s = time.process_time()
-    for number in range(count):
-        sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: number % 2})
-    sender.flush()
-    assert time.process_time() - begin_s < 1  # looking at each stream each time takes three
+    def cost_s(streams):
+        sender = Sender(lambda _buffers: None)
+        sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: 0})
+        for number in range(streams):
+            stream = sender.open(1 + 2 * number)
+            if answered:
+                sender.body(stream, b"answer")
+        begin_s = time.process_time()
+        for number in range(4000):
+            sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: number % 2})
+        sender.flush()
+        return time.process_time() - begin_s
+
+    # The best of three: a collection of garbage in between is not what a frame costs.
+    assert min(cost_s(4000) for _ in range(3)) < 0.2
 
 
 async def test_a_window_that_opens_bit_by_bit_does_not_wake_all_who_wait(pair):
@@ -121,7 +124,7 @@ async def test_a_window_that_opens_bit_by_bit_does_not_wake_all_who_wait(pair):
         pair.feed(more)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    assert time.process_time() - begin_s < 0.3
+    assert time.process_time() - begin_s < 0.15
     pair.session.lose()
     async with asyncio.timeout(5):
         await asyncio.gather(*waiting)
