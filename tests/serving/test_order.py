@@ -10,6 +10,8 @@ from segserve.core.errors import DeadlineExceeded, InvalidInput
 from segserve.core.messages import InferRequest, ModelRef, RawImage, SegmentRequest
 from segserve.execution.cpu_pool import Priority
 
+BIG_PX = 900
+"""The side of an image that is decoded on a thread of its own, even where it is alone."""
 ORDERED = "dynamic_batching { preserve_ordering: true }"
 
 
@@ -58,7 +60,7 @@ async def test_an_image_that_takes_long_to_decode_keeps_its_place(house, order, 
         ended.append(name)
 
     engine = house.engine
-    big = asyncio.create_task(ask("big", engine.segment(image(64))))
+    big = asyncio.create_task(ask("big", engine.segment(image(BIG_PX))))
     await slow.reached.wait()
     after = engine.segment(image()) if kind == "image" else engine.infer(tensor)
     small = asyncio.create_task(ask("small", after))
@@ -73,7 +75,7 @@ async def test_an_image_that_takes_long_to_decode_keeps_its_place(house, order, 
 async def test_nobody_hangs_behind_an_image_that_has_no_answer(house, end):
     slow = SlowDecoding(house.pool)
     deadline = Deadline.after(0.2 if end == "the deadline passes" else None)
-    first = asyncio.create_task(house.engine.segment(image(deadline=deadline)))
+    first = asyncio.create_task(house.engine.segment(image(BIG_PX, deadline=deadline)))
     await slow.reached.wait()
     others = [asyncio.create_task(house.engine.segment(image())) for _ in range(3)]
     await asyncio.wait(others, timeout=0.05)

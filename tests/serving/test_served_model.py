@@ -26,14 +26,18 @@ async def test_a_bad_image_is_found_by_its_header(open_house, repository, writer
         served.segment_job(SegmentRequest(ModelRef("bright"), EncodedImage(b"GIF89a....")))
 
 
-async def test_phases_are_stamped(open_house, repository, writers):
+@pytest.mark.parametrize(
+    ("side_px", "before_the_batch"),
+    [(8, ["queue", "decode"]), (900, ["decode", "queue"])],  # at once; on a thread of its own
+)
+async def test_phases_are_stamped(open_house, repository, writers, side_px, before_the_batch):
     writers.bright(repository)
     served = (await open_house()).registry.get(ModelRef("bright"))
-    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels = np.zeros((side_px, side_px, 3), np.uint8)
     stamps = Stamps()
     await served.segment_job(SegmentRequest(ModelRef("bright"), RawImage(pixels))).start(stamps)
     by_start = sorted(stamps.phases, key=lambda phase: phase[1])
-    assert [name for name, *_ in by_start] == ["decode", "queue", "batch", "infer", "post"]
+    assert [name for name, *_ in by_start] == [*before_the_batch, "batch", "infer", "post"]
     assert all(start <= end for _, start, end in stamps.phases)
 
 

@@ -81,6 +81,11 @@ _NUMPY: dict[DataType, np.dtype[Any]] = {
 _BY_NUMPY = {v: k for k, v in _NUMPY.items() if k not in (DataType.BYTES, DataType.BF16)}
 
 
+def content_bytes(array: Array) -> int:
+    """Give the bytes of an array's elements, of BYTES elements too."""
+    return sum(map(len, array.flat)) if array.dtype == object else array.nbytes
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """One input or output of a model.

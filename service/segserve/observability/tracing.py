@@ -25,13 +25,24 @@ class Stamps:
         end_ns = time.time_ns()
         self.add(name, end_ns - int(seconds * 1e9), end_ns)
 
-    def batch_ended_now(self, timings: Timings, post_s: float | None = None) -> None:
-        """Note queue, batch, infer and (where it was done at once) post, which have just ended."""
+    def batch_ended_now(
+        self, timings: Timings, *, decode_s: float | None = None, post_s: float | None = None
+    ) -> None:
+        """Note queue, batch and infer, which have just ended.
+
+        So have decode and post, where they were done on the batch's thread.
+        """
         end_ns = time.time_ns()
-        steps = [("infer", timings.infer_s), ("batch", timings.batch_s), ("queue", timings.queue_s)]
-        if post_s is not None:
-            steps.insert(0, ("post", post_s))
+        steps = (
+            ("post", post_s),
+            ("infer", timings.infer_s),
+            ("batch", timings.batch_s),
+            ("decode", decode_s),
+            ("queue", timings.queue_s),
+        )
         for name, seconds in steps:
+            if seconds is None:
+                continue
             start_ns = end_ns - int(seconds * 1e9)
             self.add(name, start_ns, end_ns)
             end_ns = start_ns

@@ -83,6 +83,10 @@ class Batcher:
         """Items that wait for an instance."""
         return len(self._queues)
 
+    def idle(self) -> bool:
+        """Whether an item that came now would be run at once, and alone."""
+        return not (self._running or len(self._queues) or self._limits.max_queue_delay_s)
+
     async def submit(self, item: Item) -> BatchResult:
         """Queue one item and wait for its rows.
 
@@ -196,7 +200,11 @@ class Batcher:
                 late = DeadlineExceeded("the caller's deadline passed while the request was queued")
                 outcomes.append((entry, late))
             elif not entry.future.done():
-                live.append(entry)
+                error = _begin(entry)
+                if error is None:
+                    live.append(entry)
+                else:
+                    outcomes.append((entry, error))
         if live:
             rows = [entry.item.inputs for entry in live]
             batched = self._limits.max_batch_size > 0
@@ -214,10 +222,12 @@ class Batcher:
                 entry.fail(outcome)
                 continue
             run = outcome.run
-            queue_s = max(0.0, run.started_s - entry.enqueued_s)
+            queue_s = max(0.0, run.started_s - entry.first_s - entry.enqueued_s)
             timings = Timings(queue_s=queue_s, batch_s=run.batch_s, infer_s=run.infer_s)
             size, row_bytes = run.batch_size, run.row_bytes
-            entry.answer(BatchResult(outcome.outputs, timings, size, row_bytes, outcome.done))
+            entry.answer(
+                BatchResult(outcome.outputs, timings, size, row_bytes, entry.begun, outcome.done)
+            )
             runs[run] = None
         for run in runs:
             self._observer.batch_done(run.batch_size, run.batch_s, run.infer_s)
@@ -246,6 +256,19 @@ class Batcher:
 def _unwanted(entries: Sequence[Entry]) -> bool:
     """Whether every caller has gone or is out of time; asked on any thread."""
     return all(entry.future.done() or entry.item.deadline.passed() for entry in entries)
+
+
+def _begin(entry: Entry) -> Exception | None:
+    """Do the work that fills an item's inputs, if any; gives what went wrong."""
+    if entry.item.first is None:
+        return None
+    start_s = time.monotonic()
+    try:
+        entry.begun = entry.item.first()
+    except Exception as error:  # noqa: BLE001  it is this item's answer
+        return error
+    entry.first_s = time.monotonic() - start_s
+    return None
 
 
 def _followed(entry: Entry, outcome: Outcome) -> Outcome:

@@ -12,6 +12,8 @@ from segserve.core.errors import ServiceError
 from segserve.core.messages import Timings
 from segserve.core.tensor import Tensors
 
+First = Callable[[], Any] | None
+"""Blocking work that fills one item's inputs."""
 Then = Callable[[Tensors], Any] | None
 """Blocking work on one item's outputs."""
 
@@ -32,6 +34,9 @@ class Item:
         The request's wish for a queue timeout, 0 for none.
     priority : int
         0 for the model's default level.
+    first : callable, optional
+        Blocking work that fills `inputs`, done on the slot's thread right before the run. Its
+        result is in the `BatchResult`, whatever it raises is this item's answer.
     then : callable, optional
         Blocking work on this item's outputs, which may be done on the slot's thread right after the
         run, where that holds up nobody: when the item ran alone. Its result is in the
@@ -43,6 +48,7 @@ class Item:
     deadline: Deadline = NO_DEADLINE
     queue_timeout_us: int = 0
     priority: int = 0
+    first: First = None
     then: Then = None
 
 
@@ -60,6 +66,8 @@ class BatchResult:
         Items in the batch.
     outputs_bytes : int
         What this item's outputs took, also where `then` has let go of them.
+    begun : object
+        What the item's `first` gave; None where it had none.
     done : object
         What the item's `then` gave; None where it was not called.
     """
@@ -68,17 +76,23 @@ class BatchResult:
     timings: Timings
     batch_size: int
     outputs_bytes: int
+    begun: Any = None
     done: Any = None
 
 
 @dataclass(eq=False)
 class Entry:
-    """An item in the queues, and the future that its caller waits on."""
+    """An item in the queues, and the future that its caller waits on.
+
+    `begun` is what the item's `first` gave, in `first_s` seconds.
+    """
 
     item: Item
     future: asyncio.Future[BatchResult]
     level: int
     enqueued_s: float
+    begun: Any = None
+    first_s: float = 0.0
     timer: asyncio.TimerHandle | None = None
     rise: asyncio.TimerHandle | None = None
     taken: bool = False

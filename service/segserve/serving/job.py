@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from segserve.core.messages import InferResponse, SegmentResponse
+from segserve.core.messages import InferResponse, SegmentRequest, SegmentResponse
+from segserve.families.family import Plan
 from segserve.observability.tracing import Stamps
+from segserve.serving.refine_step import Finisher
 
 Answer = TypeVar("Answer", InferResponse, SegmentResponse)
 
@@ -29,3 +31,14 @@ class Job(Generic[Answer]):
     cost_bytes: int
     start: Callable[[Stamps], Awaitable[Answer]]
     bulk: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """One image's request before anything runs: its plan, what it is counted at, who ends it."""
+
+    request: SegmentRequest
+    plan: Plan
+    prepared_bytes: int
+    cost_bytes: int
+    finisher: Finisher

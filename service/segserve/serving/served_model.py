@@ -18,7 +18,7 @@ from segserve.core.messages import (
     Timings,
 )
 from segserve.core.options import MaskFormat
-from segserve.core.tensor import Array, TensorSpec
+from segserve.core.tensor import Array, TensorSpec, content_bytes
 from segserve.execution.cpu_pool import Priority
 from segserve.execution.instances import Instances
 from segserve.families.family import Family, Plan, TakesParameters
@@ -33,7 +33,7 @@ from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.cpu_side import CpuSide
 from segserve.serving.image_steps import image_bytes, prepare_image
 from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
-from segserve.serving.job import Answer, Job
+from segserve.serving.job import Answer, Job, Look
 from segserve.serving.outputs_size import OutputsSize
 from segserve.serving.refine_step import Finisher
 from segserve.serving.region_ids import region_ids
@@ -76,17 +76,8 @@ class ServedParts:
 
 
 _FLOAT_BYTES = 4
-
-
-@dataclass(frozen=True)
-class _Look:
-    """One image's request before anything runs: its plan, what it is counted at, who ends it."""
-
-    request: SegmentRequest
-    plan: Plan
-    prepared_bytes: int
-    cost_bytes: int
-    finisher: Finisher
+_AT_ONCE_BYTES = 2 << 20
+"""Decoded pixels of an image that may keep all cores waiting while one of them decodes it."""
 
 
 class ServedModel:
@@ -136,7 +127,7 @@ class ServedModel:
             request, self.parts.inputs, max_batch_size=self.parts.config.max_batch_size
         )
         names = check_outputs(request, [spec.name for spec in self.parts.outputs])
-        cost_bytes = 2 * sum(_content_bytes(array) for array in request.inputs.values())
+        cost_bytes = 2 * sum(content_bytes(array) for array in request.inputs.values())
         return self._job(cost_bytes, partial(self._infer, request, rows, names), request)
 
     async def _infer(
@@ -176,7 +167,7 @@ class ServedModel:
         return await self.parts.batcher.submit_all(items)
 
     async def _infer_images(
-        self, request: InferRequest, looks: Sequence[_Look], stamps: Stamps
+        self, request: InferRequest, looks: Sequence[Look], stamps: Stamps
     ) -> InferResponse:
         mask_format = request.options.mask_format or MaskFormat.RLE
         tasks = [asyncio.ensure_future(self._segment(look, stamps)) for look in looks]
@@ -208,14 +199,14 @@ class ServedModel:
         look = self._look(request)
         return self._job(look.cost_bytes, partial(self._segment, look), request)
 
-    def _look(self, request: SegmentRequest) -> _Look:
+    def _look(self, request: SegmentRequest) -> Look:
         """Plan an image, and count wire bytes, decoded pixels, network input and outputs."""
         finisher = self._last_step()
         plan = finisher.family.plan(request.image, request.options)
         prepared = sum(prod(shape) * _FLOAT_BYTES for shape in plan.inputs_shapes.values())
         bytes_in = len(image_bytes(request.image)) + plan.decoded_bytes + prepared
         cost_bytes = bytes_in + self._outputs.expected_bytes(prepared)
-        return _Look(request, plan, prepared, cost_bytes, finisher)
+        return Look(request, plan, prepared, cost_bytes, finisher)
 
     def _last_step(self) -> Finisher:
         if self._finisher is None:
@@ -226,19 +217,20 @@ class ServedModel:
             )
         return self._finisher
 
-    async def _segment(self, look: _Look, stamps: Stamps) -> SegmentResponse:
+    async def _segment(self, look: Look, stamps: Stamps) -> SegmentResponse:
         parts, request, plan, finisher = self.parts, look.request, look.plan, look.finisher
         digest, decode_s, result = await self._network(look, stamps)
         self._outputs.seen(look.prepared_bytes, result.outputs_bytes)
         timings = replace(result.timings, decode_s=decode_s)
+        decoded_s = None if result.begun is None else decode_s
         if result.done is None:
-            stamps.batch_ended_now(timings)
+            stamps.batch_ended_now(timings, decode_s=decoded_s)
             outputs, bulk = result.outputs, self._is_bulk(request)
             findings, post_s = await finisher.finish(request, outputs, plan, bulk=bulk)
             stamps.ended_now("post", post_s)
         else:
             findings, post_s = result.done
-            stamps.batch_ended_now(timings, post_s)
+            stamps.batch_ended_now(timings, decode_s=decoded_s, post_s=post_s)
         regions = findings.regions
         if regions is not None:
             regions = replace(regions, region_id=region_ids(digest, parts.digest, regions))
@@ -256,7 +248,7 @@ class ServedModel:
             batch_size=result.batch_size,
         )
 
-    async def _network(self, look: _Look, stamps: Stamps) -> tuple[str, float, BatchResult]:
+    async def _network(self, look: Look, stamps: Stamps) -> tuple[str, float, BatchResult]:
         """Decode and run one image; gives its digest, the decoding's seconds, and its outputs.
 
         A function of its own, so that nothing holds the prepared rows when it has ended.
@@ -268,10 +260,6 @@ class ServedModel:
             async with parts.prepared.row(request.deadline, bulk=bulk):
                 rows = parts.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
                 prepare = partial(prepare_image, look.finisher.family, request.image, plan, rows)
-                digest, decode_s = await parts.cpu.pool.run(
-                    prepare, priority=Priority.PRE, bulk=bulk, deadline=request.deadline
-                )
-                place.release()
                 item = Item(
                     inputs=rows,
                     bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
@@ -280,16 +268,31 @@ class ServedModel:
                     priority=request.priority,
                     then=look.finisher.unrefined(request, plan) if self._on_cpu else None,
                 )
+                if self._runs_at_once(plan):
+                    result = await parts.batcher.submit(replace(item, first=prepare))
+                    return *result.begun, result
+                digest, decode_s = await parts.cpu.pool.run(
+                    prepare, priority=Priority.PRE, bulk=bulk, deadline=request.deadline
+                )
+                place.release()
                 stamps.ended_now("decode", decode_s)
                 return digest, decode_s, await parts.batcher.submit(item)
+
+    def _runs_at_once(self, plan: Plan) -> bool:
+        """Whether an image may be decoded on the thread that then runs the model.
+
+        One that has the machine to itself is answered sooner so: nobody hands it from thread to
+        thread.
+        """
+        return (
+            self._on_cpu
+            and plan.decoded_bytes <= _AT_ONCE_BYTES
+            and self.parts.cpu.pool.idle()
+            and self.parts.batcher.idle()
+        )
 
     async def close(self, reason: ServiceError, timeout_s: float) -> None:
         """Let what runs end, bounded, fail what waits, and free the model."""
         await self.parts.batcher.drain(timeout_s)
         await self.parts.batcher.close(reason)
         await self.parts.instances.close()
-
-
-def _content_bytes(array: Array) -> int:
-    """Bytes of an array's elements, of BYTES elements too."""
-    return sum(map(len, array.flat)) if array.dtype == object else array.nbytes
