@@ -33,6 +33,7 @@ from segserve.generated.segserve.v1 import segmentation_pb2
 
 GOAL = "ratio >= 0.9"
 _EXPORTED = Path("build") / "bench-models"
+_WARM_UP_S = 900.0  # some take minutes for an image, and warm up in two sessions
 _EXPLICIT = ("--model-control-mode", "explicit", "--load-model")
 
 
@@ -130,7 +131,7 @@ def measure(subject: Subject, image: Path, plan: Plan) -> list[Row]:
             for kind in ("torch", "onnx")
         )
         flags = (*_EXPLICIT, subject.recipe, "--cpu-threads", str(plan.threads))
-        server = stack.enter_context(running_server(subject.repository, *flags))
+        server = stack.enter_context(running_server(subject.repository, *flags, start_s=_WARM_UP_S))
         target = Target(f"127.0.0.1:{server.grpc_port}", SEGMENT)
         for number in range(plan.rounds):
             print(f"{subject.recipe}: round {number + 1} of {plan.rounds}", flush=True)

@@ -47,13 +47,15 @@ class ServerProcess:
 
 
 @contextmanager
-def running_server(repository: Path, *flags: str) -> Iterator[ServerProcess]:
+def running_server(
+    repository: Path, *flags: str, start_s: float = _START_S
+) -> Iterator[ServerProcess]:
     """Start a server on free ports, wait until it is ready, and stop it in the end.
 
     Raises
     ------
     RuntimeError
-        When it does not get ready, or does not stop with exit code 0.
+        When it does not get ready in `start_s`, or does not stop with exit code 0.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
         started_s = time.monotonic()
@@ -67,7 +69,7 @@ def running_server(repository: Path, *flags: str) -> Iterator[ServerProcess]:
             stderr=log,
         )
         try:
-            ports = _ports(process, Path(log.name), started_s + _START_S)
+            ports = _ports(process, Path(log.name), started_s + start_s)
             ready_s = time.monotonic() - started_s
             yield ServerProcess(process.pid, ports["grpc"], ports["http"], ready_s)
         finally:
