@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from segserve.ops.crf.field import EXACT, Message, aligned, infer
-from segserve.ops.crf.half import STEP_PX, enlarge, every_second
+from segserve.ops.crf import half_kernel
+from segserve.ops.crf.dense import dense_crf
+from segserve.ops.crf.field import EXACT, Message, aligned, groups_of, infer
+from segserve.ops.crf.half import STEP_PX, _gaussians, enlarge, every_second, suits
 from segserve.ops.crf.lattice import bilateral_lattice, gaussian_lattice
+from segserve.ops.crf.options import DenseCrfOptions
 
 
 def half_field(image, logits, weight):
@@ -36,7 +40,7 @@ def test_sure_pixels_are_copied_and_borders_follow_the_picture():
     image = np.where(labels[..., None] == 1, 220, 30).repeat(3, axis=2).astype(np.uint8)
     logits = logits_of(labels, 2.0)
     messages, beliefs = half_field(image, logits, 5)
-    rows = enlarge(image, logits, beliefs, *messages).reshape(21, 26, 8)
+    rows = enlarge(image, logits, beliefs, *messages, DenseCrfOptions()).reshape(21, 26, 8)
     np.testing.assert_allclose(rows.sum(axis=2), 1, atol=1e-5)
     np.testing.assert_array_equal(rows.argmax(axis=2), labels)
 
@@ -46,7 +50,7 @@ def test_at_half_pixels_in_doubt_the_slice_gives_what_the_field_had():
     image = rng.integers(0, 256, (16, 22, 3)).astype(np.uint8)
     logits = logits_of(rng.integers(0, 2, (16, 22)), 0.3)  # all is in doubt
     messages, beliefs = half_field(image, logits, 0.3)
-    rows = enlarge(image, logits, beliefs, *messages).reshape(16, 22, 8)
+    rows = enlarge(image, logits, beliefs, *messages, DenseCrfOptions()).reshape(16, 22, 8)
     half = beliefs.reshape(8, 11, 8)
     doubted = half.max(axis=2) < 0.97
     assert doubted.any()
@@ -65,3 +69,54 @@ def test_every_second_pixel_where_most_are_sure():
     assert every_second(logits, (5, 7), 8) is not None
     logits.reshape(5, 7, 8)[0, 4, 0] = 1.0
     assert every_second(logits, (5, 7), 8) is None
+
+
+@pytest.mark.parametrize("labels", [2, 11])
+def test_pixels_in_doubt_take_the_smoothness_of_all_around_them(labels):
+    """One sweep, against sums over the whole picture."""
+    height, columns, sxy_px = 9, 12, 1.2
+    rng = np.random.default_rng(labels)
+    width = 8 * (1 + labels // 8)
+    rows = rng.random((height * columns, width), np.float32)
+    weights = np.zeros(width, np.float32)
+    weights[:labels] = 3.0
+    doubtful = np.array([0, 5, columns * height - 1, 40], np.int32)
+    bases = rng.random((len(doubtful), width), np.float32)
+    y, x = np.divmod(np.arange(height * columns), columns)
+    down, right = np.abs(y[:, None] - y), np.abs(x[:, None] - x)
+    near = np.maximum(down, right) <= 4  # three sigmas
+    kernel = np.exp(-0.5 * (down**2 + right**2) / sxy_px**2) * near
+    norms = np.sqrt(kernel.sum(axis=1))
+    expected = rows.astype(np.float64)
+    for n, pixel in enumerate(doubtful):  # each sees those before it
+        message = (kernel[pixel] / norms[pixel] / norms) @ expected
+        logits = bases[n] + weights * message
+        expected[pixel] = np.exp(logits) / np.exp(logits).sum()
+    taps = (_gaussians(height, sxy_px), _gaussians(columns, sxy_px))
+    flat = rows.ravel()
+    half_kernel.smooth(doubtful, bases.ravel(), weights, *taps, groups_of(width, 1), flat)
+    np.testing.assert_allclose(flat.reshape(rows.shape), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("compat", "sxy_px", "does"),
+    [
+        (3.0, 0.9, False),
+        (3.0, 1.0, True),
+        (np.eye(2, dtype=np.float32), 1.9, False),
+        (np.eye(2, dtype=np.float32), 2.0, True),
+        (np.ones(2, np.float32), 1.0, True),
+    ],
+)
+def test_which_smoothness_it_can_do_with(compat, sxy_px, does):
+    assert suits(DenseCrfOptions(gaussian_compat=compat, gaussian_sxy_px=sxy_px)) is does
+
+
+def test_a_narrow_smoothness_without_iterations_is_the_unary_alone():
+    labels = np.zeros((8, 8), np.int64)
+    labels[:, 4:] = 1
+    unary = np.where(labels == np.arange(2)[:, None, None], 0.1, 3.0).astype(np.float32)
+    image = np.zeros((8, 8, 3), np.uint8)
+    options = DenseCrfOptions(mode="fast", iterations=0, gaussian_sxy_px=1.0)
+    p = np.exp(-unary)
+    np.testing.assert_allclose(dense_crf(image, unary, options), p / p.sum(axis=0), atol=2e-6)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segserve.core.errors import InvalidInput
 from segserve.ops.crf.field import EXACT, LAZY, Message, aligned, ask, infer, padded
-from segserve.ops.crf.half import STEP_PX, enlarge, every_second
+from segserve.ops.crf.half import STEP_PX, enlarge, every_second, stands_for, suits
 from segserve.ops.crf.lattice import Floats, Image8, bilateral_lattice, gaussian_lattice
 from segserve.ops.crf.options import CrfMode, DenseCrfOptions, weights_of
 
@@ -112,7 +112,7 @@ def _refine(
     logits = aligned(planes.shape[1] * width, cleared=False)
     _kernel().gather(planes, kept, width, logits)
     fewer = None
-    if options.mode == CrfMode.FAST.value and options.gaussian_sxy_px >= STEP_PX:
+    if options.mode == CrfMode.FAST.value and suits(options):
         fewer = every_second(logits, image.shape[:2], width)
     bilateral, gaussian = _messages(
         image, options, len(planes), kept, step_px=1 if fewer is None else STEP_PX, stop=stop
@@ -123,7 +123,7 @@ def _refine(
         rows = infer(logits, bilateral, gaussian, iterations, tolerance=tolerance, stop=stop)
         return rows, logits
     rows = infer(fewer, bilateral, gaussian, iterations, tolerance=tolerance, stop=stop)
-    return enlarge(image, logits, rows, bilateral, gaussian), logits
+    return enlarge(image, logits, rows, bilateral, gaussian, options), logits
 
 
 def _messages(
@@ -142,7 +142,8 @@ def _messages(
     )
     ask(stop)
     height, width = image.shape[:2]
-    close = gaussian_lattice(height, width, options.gaussian_sxy_px, step_px)
+    sxy_px = options.gaussian_sxy_px
+    close = gaussian_lattice(height, width, stands_for(sxy_px) if step_px > 1 else sxy_px, step_px)
     return (
         Message(near, weights_of(options.bilateral_compat, labels, kept)),
         Message(close, weights_of(options.gaussian_compat, labels, kept)),

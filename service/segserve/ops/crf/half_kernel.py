@@ -13,6 +13,7 @@ from segserve.ops.kernel_cache import njit
 _FLAT = types.float32[::1]
 _INTS = types.int32[::1]
 _IMAGE = types.Array(types.uint8, 3, "C", readonly=True)
+_TAPS = types.float32[:, ::1]
 _GROUPS = (GROUPS[0], GROUPS[-1])
 _UNLIKELY = np.float32(3.0)  # about the logarithm of 1 / 5 %
 _SURE = np.float32(0.97)
@@ -142,11 +143,13 @@ def _points(d):
 
 @njit(
     [
-        types.void(_IMAGE, _INTS, _FLAT, group, _points(5), _FOUND, _points(2), _FOUND, _FLAT)
+        types.void(
+            _IMAGE, _INTS, _FLAT, group, _points(5), _FOUND, _points(2), _FOUND, _FLAT, _FLAT
+        )
         for group in _GROUPS
     ]
 )
-def resolve(image, doubtful, logits, groups, near, near_found, close, close_found, rows):
+def resolve(image, doubtful, logits, groups, near, near_found, close, close_found, bases, rows):
     """Slice both lattices at doubtful pixels and fill their beliefs.
 
     Parameters
@@ -156,6 +159,8 @@ def resolve(image, doubtful, logits, groups, near, near_found, close, close_foun
         Sigmas, factors and strides of the bilateral and the Gaussian lattice.
     near_found, close_found : tuples
         Their keys, table, numbers, blurred ones, values, bits of the table, gain.
+    bases : float32 [n * width] or [0]
+        Filled, where there is room, with the logits and what the first lattice adds to them.
     rows : float32 [N * width]
     """
     width = len(groups) * LANES
@@ -183,6 +188,10 @@ def resolve(image, doubtful, logits, groups, near, near_found, close, close_foun
             _slice(
                 lane, near[2], origins, ranks, shares, near_found, rank, share, weights, width, row
             )
+            if len(bases):
+                for group in range(len(groups)):
+                    base = (first + lane) * width + group * LANES
+                    store(bases, base, load(row, group * LANES))
             _slice(
                 lane, close[2], far_origins, far_ranks, far_shares, close_found, rank, share,
                 weights, width, row,
@@ -190,3 +199,41 @@ def resolve(image, doubtful, logits, groups, near, near_found, close, close_foun
             normalise(row, 0, groups)
             for group in range(len(groups)):
                 store(rows, at + group * LANES, load(row, group * LANES))
+
+
+@njit([types.void(_INTS, _FLAT, _FLAT, _TAPS, _TAPS, group, _FLAT) for group in _GROUPS])
+def smooth(doubtful, bases, weights, down, across, groups, rows):
+    """Compute doubtful pixels anew, one after the other, with the smoothness of all around them.
+
+    Parameters
+    ----------
+    doubtful : int32 [n]
+    bases : float32 [n * width]
+        Logits and all messages but smoothness.
+    weights : float32 [width]
+        What agreement earns.
+    down, across : float32 [H, taps], [W, taps]
+        The normalised Gaussian of each row and each column; 0 outside.
+    rows : float32 [H * W * width]
+        All beliefs; those of doubtful pixels are replaced.
+    """
+    width, reach = len(groups) * LANES, down.shape[1] // 2
+    height, columns = down.shape[0], across.shape[0]
+    row = np.empty(width, np.float32)
+    for n in range(len(doubtful)):
+        y, x = np.int64(doubtful[n]) // columns, np.int64(doubtful[n]) % columns
+        top, bottom = max(0, y - reach), min(height, y + reach + 1)
+        left, right = max(0, x - reach), min(columns, x + reach + 1)
+        for lane in range(0, width, LANES):
+            agreed = spread(np.float32(0))
+            for v in range(top, bottom):
+                share = down[y, v - y + reach]
+                at = (v * columns + left) * width + lane
+                for tap in range(left - x + reach, right - x + reach):
+                    agreed = fma(spread(share * across[x, tap]), load(rows, at), agreed)
+                    at += width
+            base = load(bases, n * width + lane)
+            store(row, lane, fma(load(weights, lane), agreed, base))
+        normalise(row, 0, groups)
+        for lane in range(0, width, LANES):
+            store(rows, np.int64(doubtful[n]) * width + lane, load(row, lane))
