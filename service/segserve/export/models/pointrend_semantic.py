@@ -129,8 +129,9 @@ def closest_calls(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     doubt = (best[:, 1] - best[:, 0]).flatten(1)
     _, index = torch.topk(doubt, _smaller(height * width, count), dim=1)
     row = torch.div(index, width, rounding_mode="floor")
-    x = ((index - row * width).to(logits.dtype) + 0.5) / width
-    y = (row.to(logits.dtype) + 0.5) / height
+    # As the official program rounds: its steps are products, and the half is added to them.
+    x = 0.5 / width + (index - row * width).to(logits.dtype) * (1.0 / width)
+    y = 0.5 / height + row.to(logits.dtype) * (1.0 / height)
     return index, torch.stack([x, y], dim=2)
 
 
