@@ -138,6 +138,8 @@ def open_torch(
         with torch.inference_mode():
             return network(*tensors)
 
+    # Else the counter looks for the gradients of what modules give, and weights have none.
+    network.requires_grad_(requires_grad=False)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(*tensors)
     count = sum(p.numel() for p in network.parameters())
