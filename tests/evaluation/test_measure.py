@@ -77,6 +77,14 @@ def test_instances():
     assert 0 < measure_instances(data, answering(fewer), quiet).mask.ap < 1
 
 
+def test_what_a_model_finds_of_no_category_is_left_out():
+    data = synthetic_instances(1)
+    truths = data.images[0].read_truths()
+    rows = [*map(region, truths), region(truths[0], score=0.9, label="N/A")]
+    report = measure_instances(data, answering([result((1, 1), regions=tuple(rows))]), quiet)
+    assert report.mask.ap == pytest.approx(1)
+
+
 def test_a_model_of_label_maps_has_no_ap():
     data = synthetic_instances(2)
     maps = [raw(scene(n).labels) for n in range(2)]

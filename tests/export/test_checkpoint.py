@@ -66,12 +66,13 @@ def test_arrays_in_a_pickle(tmp_path) -> None:
     assert load_checkpoint(tmp_path / "x.pkl")["w"].tolist() == [[1.0, 2.0]]
 
 
-def test_safetensors(tmp_path) -> None:
+@pytest.mark.parametrize("name", ["x.safetensors", "x.bin", "x.pth"])
+def test_safetensors(tmp_path, name) -> None:
     header = {"module.w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
     text = json.dumps(header).encode()
     data = struct.pack("<Q", len(text)) + text + struct.pack("<f", 2.5)
-    (tmp_path / "x.safetensors").write_bytes(data)
-    assert load_checkpoint(tmp_path / "x.safetensors")["w"].tolist() == [2.5]
+    (tmp_path / name).write_bytes(data)
+    assert load_checkpoint(tmp_path / name)["w"].tolist() == [2.5]
 
 
 def test_a_missing_file(tmp_path) -> None:

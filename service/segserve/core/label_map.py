@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from segserve.core.regions import Rle
 
+UNUSED_LABEL = "N/A"
+"""Stands in lists of labels for an id that no class has."""
+
 
 @dataclass(frozen=True)
 class Segment:

@@ -14,6 +14,7 @@ from segserve.client import MaskFormat, OutputSize, SegmentOptions, SegmentResul
 from segserve.client.conversion import Picture
 from segserve.client.masks import rle_to_mask
 from segserve.core.errors import InvalidInput, ServiceError
+from segserve.core.label_map import UNUSED_LABEL
 from segserve.evaluation.boundary_iou import BoundaryCounts
 from segserve.evaluation.coco_ap import ApScores, average_precision
 from segserve.evaluation.coco_match import Detection, Truth
@@ -104,6 +105,8 @@ def measure_instances(data: InstanceSet, ask: Ask, progress: Progress) -> Instan
             truths.extend(image.read_truths())
         maps_alone &= result.map is not None and not result.regions
         for region in result.regions:
+            if region.label == UNUSED_LABEL:  # of no category, as the official evaluations take it
+                continue
             x1, y1, x2, y2 = region.box
             category = category_of(region.label, region.label_id, data.category_ids)
             box = (x1, y1, x2 - x1, y2 - y1)

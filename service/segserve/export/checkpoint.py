@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from segserve.core.errors import InvalidInput, NotFound
 from segserve.export.records import ArrayRecord, TensorRecord
-from segserve.export.safetensors_file import read_safetensors
+from segserve.export.safetensors_file import is_safetensors, read_safetensors
 from segserve.export.torch_file import OpenCheckpoint, open_checkpoint
 
 _WRAPPERS = ("model_state", "state_dict", "model")
@@ -58,7 +58,7 @@ def load_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise NotFound(f"no checkpoint {path}")
     try:
-        if path.suffix == ".safetensors":
+        if is_safetensors(path):
             state = read_safetensors(path)
         else:
             with open_checkpoint(path) as checkpoint:

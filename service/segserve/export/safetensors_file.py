@@ -30,6 +30,15 @@ _DTYPES = {
 }
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is named so, or begins so: with a length under a terabyte, and JSON."""
+    if path.suffix == ".safetensors":
+        return True
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[5:] == b"\0\0\0{"
+
+
 def _header(file: BinaryIO, size_bytes: int) -> tuple[dict[str, Any], int]:
     """Read the header; gives it and the position of the first value."""
     length = int.from_bytes(file.read(8), "little")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from segserve.core.errors import LoadFailed
+from segserve.core.label_map import UNUSED_LABEL
 
 MAX_LABELS_BYTES = 4 << 20
 
@@ -38,6 +39,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     for number, label in enumerate(labels, start=1):
         if not label:
             raise LoadFailed(
-                f"{path}:{number}: empty line: write the label's name, or N/A for an id not in use"
+                f"{path}:{number}: empty line: write the label's name, or {UNUSED_LABEL} for an id "
+                f"not in use"
             )
     return tuple(labels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from segserve.core.label_map import UNUSED_LABEL
+
 _NAMES = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,N/A,"
     "stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,N/A,"
@@ -16,7 +18,7 @@ _NAMES = (
 COCO_91 = ("background", *_NAMES.split(","))
 """By COCO's own category id, 0 for the background: torchvision's labels. Gaps are 'N/A'."""
 
-COCO_80 = tuple(name for name in COCO_91[1:] if name != "N/A")
+COCO_80 = tuple(name for name in COCO_91[1:] if name != UNUSED_LABEL)
 """Without background and gaps: the labels of detectron2, mmdetection and YOLACT."""
 
 _STUFF = (
