@@ -54,3 +54,11 @@ def test_instance_counts():
     assert instance_count(config("instance_group [ { count: 3 } ]"), cores=2, on_cpu=True) == 3
     assert instance_count(config(""), cores=6, on_cpu=True) == 6
     assert instance_count(config(""), cores=6, on_cpu=False) == 1
+
+
+def test_a_slow_model_leaves_a_core_to_the_others():
+    slow = 'backend: "classical"'
+    counts = [instance_count(config(slow), cores=cores, on_cpu=True) for cores in (1, 2, 6)]
+    assert counts == [1, 1, 5]
+    groups = "instance_group [ { count: 3 } ]"
+    assert instance_count(config(f"{slow} {groups}"), cores=2, on_cpu=True) == 3

@@ -13,9 +13,8 @@ from segserve.execution.torchscript import TorchOptions, TorchScriptBackend, ins
 from segserve.families.parameter_values import nearest
 from segserve.repository.layout import is_torchscript
 from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
-from segserve.serving.limits import whole_number
+from segserve.serving.limits import CLASSICAL, whole_number
 
-CLASSICAL = "classical"
 _CUDA = "CUDAExecutionProvider"
 _PROVIDERS = {
     "cuda": _CUDA,

@@ -12,6 +12,8 @@ from segserve.repository.model_config import (
 )
 from segserve.scheduling import policy
 
+CLASSICAL = "classical"
+"""The backend of segmenters without weights."""
 _DEFAULT_MAX_BUCKETS = 64
 
 
@@ -71,12 +73,15 @@ def instance_count(config: ModelConfig, *, cores: int, on_cpu: bool) -> int:
     """Give how many batches may run at the same time.
 
     The sum of the groups' counts (for KIND_GPU per device); without a count, one per core on a CPU
-    and one on an accelerator.
+    and one on an accelerator. Segmenters without weights, which may take seconds, leave a core to
+    the other models.
     """
     total = 0
     for group in config.instance_group:
         devices = len(group.gpus) if group.kind is InstanceKind.GPU and group.gpus else 1
         total += group.count * devices
+    if config.backend == CLASSICAL:
+        cores = max(1, cores - 1)
     return total or (cores if on_cpu else 1)
 
 

@@ -25,9 +25,9 @@ from segserve.repository.store import LoadPlan, VersionFiles
 from segserve.scheduling.batcher import Batcher
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
-from segserve.serving.backend_choice import CLASSICAL, inspect_model, open_backends
+from segserve.serving.backend_choice import inspect_model, open_backends
 from segserve.serving.cpu_side import CpuSide
-from segserve.serving.limits import batch_limits
+from segserve.serving.limits import CLASSICAL, batch_limits
 from segserve.serving.load_threads import LoadThreads
 from segserve.serving.parameter_keys import unread_parameters
 from segserve.serving.served_model import ServedModel, ServedParts

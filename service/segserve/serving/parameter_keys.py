@@ -8,7 +8,8 @@ from segserve.families.input_rule import KEYS as FAMILY_KEYS
 from segserve.families.parameter_values import nearest
 from segserve.repository.layout import is_torchscript
 from segserve.repository.model_config import ModelConfig
-from segserve.serving.backend_choice import CLASSICAL, ONNX_KEYS, TORCH_KEYS
+from segserve.serving.backend_choice import ONNX_KEYS, TORCH_KEYS
+from segserve.serving.limits import CLASSICAL
 
 SERVER_KEYS = ("max_exact_buckets",)
 _SESSION_ENTRIES = ("session.",)
