@@ -1,6 +1,8 @@
 """The ONNX Runtime backend against the contract of `Backend`."""
 
+import resource
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,3 +218,20 @@ def test_bad_input_is_an_error_of_a_kind_and_the_model_goes_on(write_graph):
 def test_configured_threads_make_one_session(write_graph):
     backend = OnnxBackend(write_graph("Relu"), OnnxOptions(cores=2, intra_op_threads=2))
     assert backend._wide is backend._narrow
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_the_run_after_a_large_one_gives_its_memory_back(write_graph, wide):
+    backend = OnnxBackend(write_graph("Relu", shape=("n",)), OnnxOptions(cores=2))
+
+    def resident_bytes():
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+
+    large = np.zeros(80 << 20, np.float32)  # 320 MiB
+    backend.run({"x": large[:1]}, wide=wide)
+    before_bytes = resident_bytes()
+    backend.run({"x": large}, wide=wide)
+    assert resident_bytes() > before_bytes + (200 << 20)
+    backend.run({"x": large[:1]}, wide=wide)
+    assert resident_bytes() < before_bytes + (100 << 20)

@@ -47,6 +47,7 @@ _DEVICE_KINDS = {
     "TensorrtExecutionProvider": "cuda",
     "OpenVINOExecutionProvider": "openvino",
 }
+_MUCH_BYTES = 256 << 20
 _LOG_WARNINGS, _LOG_ERRORS = 2, 3
 _GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
 _NUMBERED = {
@@ -187,6 +188,7 @@ class OnnxBackend:
             raise LoadFailed(_missing_text(model_file, missing, in_use))
         self.device = _device(in_use[0], options.device_id)
         self._has_cpu_arena = self.device == "cpu" and options.enable_mem_arena
+        self._hold_much: set[bool] = set()  # the sessions: whether wide
         self._wide = self._narrow
         if self.device == "cpu" and not options.intra_op_threads and options.cores > 1:
             settings = _session_options(runtime, options, options.cores)
@@ -197,16 +199,28 @@ class OnnxBackend:
         self._strings = {s.name for s in self.specs.inputs if s.dtype is DataType.BYTES}
 
     def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
-        """Run the model; releases the GIL. See `Backend.run`."""
-        return self._run(self._wide if wide else self._narrow, inputs, None)
+        """Run the model; releases the GIL. See `Backend.run`.
+
+        What a run on much more than images has left in a session's arena is given back by the run
+        after it: until then its outputs are in use.
+        """
+        shrinking = self._shrinking() if wide in self._hold_much else None
+        self._hold_much.discard(wide)
+        if self._has_cpu_arena and _size_bytes(inputs) > _MUCH_BYTES:
+            self._hold_much.add(wide)
+        return self._run(self._wide if wide else self._narrow, inputs, shrinking)
 
     def settle(self, inputs: Tensors) -> None:
         """Run `inputs` once more on every session, which then gives its free arena memory back."""
         if self._has_cpu_arena:
-            shrinking = self._runtime.RunOptions()
-            shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
             for session in {id(s): s for s in (self._narrow, self._wide)}.values():
-                self._run(session, inputs, shrinking)
+                self._run(session, inputs, self._shrinking())
+
+    def _shrinking(self) -> Any:
+        """Give options of a run that gives the arena's free memory back."""
+        options = self._runtime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return options
 
     def _run(self, session: Any, inputs: Tensors, run_options: Any) -> Tensors:
         feed = {name: self._fed(name, array) for name, array in inputs.items()}
@@ -230,6 +244,10 @@ class OnnxBackend:
         """Free the sessions."""
         self._narrow = self._wide = None
         trim_heap()
+
+
+def _size_bytes(tensors: Tensors) -> int:
+    return sum(array.nbytes for array in tensors.values())
 
 
 def _device(provider: str, device_id: int) -> str:
