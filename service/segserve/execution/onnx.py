@@ -206,7 +206,7 @@ class OnnxBackend:
         """
         shrinking = self._shrinking() if wide in self._hold_much else None
         self._hold_much.discard(wide)
-        if self._has_cpu_arena and _size_bytes(inputs) > _MUCH_BYTES:
+        if self._has_cpu_arena and sum(x.nbytes for x in inputs.values()) > _MUCH_BYTES:
             self._hold_much.add(wide)
         return self._run(self._wide if wide else self._narrow, inputs, shrinking)
 
@@ -244,10 +244,6 @@ class OnnxBackend:
         """Free the sessions."""
         self._narrow = self._wide = None
         trim_heap()
-
-
-def _size_bytes(tensors: Tensors) -> int:
-    return sum(array.nbytes for array in tensors.values())
 
 
 def _device(provider: str, device_id: int) -> str:
