@@ -220,9 +220,12 @@ def test_configured_threads_make_one_session(write_graph):
     assert backend._wide is backend._narrow
 
 
-@pytest.mark.parametrize("wide", [True, False])
-def test_the_run_after_a_large_one_gives_its_memory_back(write_graph, wide):
-    backend = OnnxBackend(write_graph("Relu", shape=("n",)), OnnxOptions(cores=2))
+@pytest.mark.parametrize(
+    ("threads", "wide", "then_wide"), [(0, True, True), (0, False, False), (1, True, False)]
+)
+def test_the_run_after_a_large_one_gives_its_memory_back(write_graph, threads, wide, then_wide):
+    options = OnnxOptions(cores=2, intra_op_threads=threads)
+    backend = OnnxBackend(write_graph("Relu", shape=("n",)), options)
 
     def resident_bytes():
         pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -233,5 +236,5 @@ def test_the_run_after_a_large_one_gives_its_memory_back(write_graph, wide):
     before_bytes = resident_bytes()
     backend.run({"x": large}, wide=wide)
     assert resident_bytes() > before_bytes + (200 << 20)
-    backend.run({"x": large[:1]}, wide=wide)
+    backend.run({"x": large[:1]}, wide=then_wide)
     assert resident_bytes() < before_bytes + (100 << 20)

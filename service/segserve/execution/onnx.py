@@ -188,7 +188,7 @@ class OnnxBackend:
             raise LoadFailed(_missing_text(model_file, missing, in_use))
         self.device = _device(in_use[0], options.device_id)
         self._has_cpu_arena = self.device == "cpu" and options.enable_mem_arena
-        self._hold_much: set[bool] = set()  # the sessions: whether wide
+        self._hold_much: set[Any] = set()  # sessions
         self._wide = self._narrow
         if self.device == "cpu" and not options.intra_op_threads and options.cores > 1:
             settings = _session_options(runtime, options, options.cores)
@@ -204,11 +204,12 @@ class OnnxBackend:
         What a run on much more than images has left in a session's arena is given back by the run
         after it: until then its outputs are in use.
         """
-        shrinking = self._shrinking() if wide in self._hold_much else None
-        self._hold_much.discard(wide)
+        session = self._wide if wide else self._narrow
+        shrinking = self._shrinking() if session in self._hold_much else None
+        self._hold_much.discard(session)
         if self._has_cpu_arena and sum(x.nbytes for x in inputs.values()) > _MUCH_BYTES:
-            self._hold_much.add(wide)
-        return self._run(self._wide if wide else self._narrow, inputs, shrinking)
+            self._hold_much.add(session)
+        return self._run(session, inputs, shrinking)
 
     def settle(self, inputs: Tensors) -> None:
         """Run `inputs` once more on every session, which then gives its free arena memory back."""
@@ -243,6 +244,7 @@ class OnnxBackend:
     def close(self) -> None:
         """Free the sessions."""
         self._narrow = self._wide = None
+        self._hold_much.clear()
         trim_heap()
 
 
