@@ -119,27 +119,35 @@ def test_waits_for_a_server_that_is_starting(servers):
         assert answer.result(20).version == 3
 
 
-def counts_of_30_calls(fakes, more_addresses=()):
-    """Give who answered 30 calls, after all have answered one."""
-    with Client([*(fake.address for fake in fakes), *more_addresses]) as client:
-        deadline_s = time.monotonic() + 20
-        while not all(fake.requests for fake in fakes) and time.monotonic() < deadline_s:
-            client.segment(b"x", "m")
-        counts = [len(fake.requests) for fake in fakes]
+def rounds_of_30_calls(client, fakes):
+    """Give who answered 30 calls, again and again, after all have answered one."""
+    deadline_s = time.monotonic() + 20
+    while not all(fake.requests for fake in fakes) and time.monotonic() < deadline_s:
+        client.segment(b"x", "m")
+    while True:
+        before = [len(fake.requests) for fake in fakes]
         for _ in range(30):
             client.segment(b"x", "m")
-    return [len(fake.requests) - n for fake, n in zip(fakes, counts, strict=True)]
+        yield [len(fake.requests) - n for fake, n in zip(fakes, before, strict=True)]
 
 
 def test_goes_round_over_several_servers(servers):
-    assert counts_of_30_calls([servers() for _ in range(3)]) == [10, 10, 10]
+    fakes = [servers() for _ in range(3)]
+    with Client([fake.address for fake in fakes]) as client:
+        assert next(rounds_of_30_calls(client, fakes)) == [10, 10, 10]
 
 
-def test_goes_past_a_dead_server(servers):
-    """gRPC begins its round anew, anywhere, whenever it has tried the dead one again."""
-    counts = counts_of_30_calls([servers() for _ in range(3)], [f"127.0.0.1:{free_port()}"])
-    assert sum(counts) == 30
-    assert min(counts) >= 7
+def test_goes_round_past_a_dead_server(servers):
+    """Whenever gRPC has tried the dead one again, once a second or less, it begins anew somewhere.
+
+    So of three rounds, at least one was not disturbed; and no call of any is lost.
+    """
+    fakes = [servers() for _ in range(3)]
+    with Client([*(fake.address for fake in fakes), f"127.0.0.1:{free_port()}"]) as client:
+        rounds = rounds_of_30_calls(client, fakes)
+        counts = [next(rounds) for _ in range(3)]
+    assert [10, 10, 10] in counts
+    assert [sum(count) for count in counts] == [30, 30, 30]
 
 
 def test_passes_over_servers_that_do_not_take_calls_yet_or_any_more(servers):

@@ -28,6 +28,8 @@ class RoomLimits:
 class WaitingRoom:
     """Counts the images of all models that wait for a CPU thread, or are on it, to be decoded.
 
+    One that is decoded on the thread that then runs its model is counted until that ends.
+
     Parameters
     ----------
     limits : RoomLimits

@@ -8,7 +8,7 @@ import pytest
 from segserve.ops.crf import half_kernel
 from segserve.ops.crf.dense import dense_crf
 from segserve.ops.crf.field import EXACT, Message, aligned, groups_of, infer
-from segserve.ops.crf.half import STEP_PX, _gaussians, enlarge, every_second, suits
+from segserve.ops.crf.half import STEP_PX, _gaussians, can_halve, enlarge, every_second
 from segserve.ops.crf.lattice import bilateral_lattice, gaussian_lattice
 from segserve.ops.crf.options import DenseCrfOptions
 
@@ -109,7 +109,7 @@ def test_pixels_in_doubt_take_the_smoothness_of_all_around_them(labels):
     ],
 )
 def test_which_smoothness_it_can_do_with(compat, sxy_px, does):
-    assert suits(DenseCrfOptions(gaussian_compat=compat, gaussian_sxy_px=sxy_px)) is does
+    assert can_halve(DenseCrfOptions(gaussian_compat=compat, gaussian_sxy_px=sxy_px)) is does
 
 
 def test_a_narrow_smoothness_without_iterations_is_the_unary_alone():

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segserve.core.errors import InvalidInput
 from segserve.ops.crf.field import EXACT, LAZY, Message, aligned, ask, infer, padded
-from segserve.ops.crf.half import STEP_PX, enlarge, every_second, stands_for, suits
+from segserve.ops.crf.half import STEP_PX, can_halve, enlarge, every_second, smoothness_at_half
 from segserve.ops.crf.lattice import Floats, Image8, bilateral_lattice, gaussian_lattice
 from segserve.ops.crf.options import CrfMode, DenseCrfOptions, weights_of
 
@@ -112,7 +112,7 @@ def _refine(
     logits = aligned(planes.shape[1] * width, cleared=False)
     _kernel().gather(planes, kept, width, logits)
     fewer = None
-    if options.mode == CrfMode.FAST.value and suits(options):
+    if options.mode == CrfMode.FAST.value and can_halve(options):
         fewer = every_second(logits, image.shape[:2], width)
     bilateral, gaussian = _messages(
         image, options, len(planes), kept, step_px=1 if fewer is None else STEP_PX, stop=stop
@@ -143,7 +143,9 @@ def _messages(
     ask(stop)
     height, width = image.shape[:2]
     sxy_px = options.gaussian_sxy_px
-    close = gaussian_lattice(height, width, stands_for(sxy_px) if step_px > 1 else sxy_px, step_px)
+    if step_px > 1:
+        sxy_px = smoothness_at_half(sxy_px)
+    close = gaussian_lattice(height, width, sxy_px, step_px)
     return (
         Message(near, weights_of(options.bilateral_compat, labels, kept)),
         Message(close, weights_of(options.gaussian_compat, labels, kept)),

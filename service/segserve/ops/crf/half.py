@@ -13,10 +13,11 @@ from segserve.ops.crf.lattice import Floats, Image8, Lattice
 from segserve.ops.crf.options import DenseCrfOptions
 
 STEP_PX = 2
+"""Of the pixels that stand for all. A smoothness of at least as much is wide: the pixels between
+are like those around."""
 _NARROWEST_PX = 1.0
-_SWEEPS = 2
-_REACH_SIGMAS = 3
-
+_SWEEPS = 2  # over pixels in doubt, where the smoothness is narrow
+_REACH_SIGMAS = 3  # of the window that a sweep sums over
 _PAIRS_RANK = 2
 _SURE = 0.9
 _MOST_UNSURE = 0.2
@@ -52,7 +53,7 @@ def every_second(logits: Floats, size: tuple[int, int], width: int) -> Floats | 
     return fewer if unsure * width <= _MOST_UNSURE * fewer.size else None
 
 
-def stands_for(sxy_px: float) -> float:
+def smoothness_at_half(sxy_px: float) -> float:
     """Give the smoothness of every second pixel that is like one of `sxy_px` among all.
 
     Each stands for those between, as if these were drawn by straight lines: a tent of twice
@@ -61,7 +62,7 @@ def stands_for(sxy_px: float) -> float:
     return sxy_px if _is_wide(sxy_px) else math.sqrt(sxy_px**2 + STEP_PX**2 / 6)
 
 
-def suits(options: DenseCrfOptions) -> bool:
+def can_halve(options: DenseCrfOptions) -> bool:
     """Whether the mode can do with such a smoothness.
 
     Narrower than a pixel, answers were seen to differ at more than half a percent of the pixels;
