@@ -32,6 +32,12 @@ with ThreadPoolExecutor(2) as threads:
 Kernels(2).ready([KernelGroup.RANDOM_WALKER])
 print(json.dumps([sorted(both), codecs, "PIL.PngImagePlugin" in sys.modules]))
 """
+WITHOUT_BLAS = """import json, sys
+from segserve.execution.kernels import Kernels
+from segserve.ops.warm import KernelGroup
+Kernels(1).ready([KernelGroup.RUNS])
+print(json.dumps(["numba.np.arraymath" in sys.modules, "scipy.linalg" in sys.modules]))
+"""
 STOPPED = """import json, threading
 from segserve.core.errors import ShuttingDown
 from segserve.execution.kernels import Kernels
@@ -129,6 +135,10 @@ def test_what_is_ready_is_not_made_ready_again() -> None:
     assert first is not None
     assert mine.ready([KernelGroup.LABEL_MAPS]) is None
     assert mine.ready([KernelGroup.OUTLINES]) is not None
+
+
+def test_numba_does_not_open_a_blas_that_no_kernel_calls() -> None:
+    assert run(WITHOUT_BLAS) == [True, False]
 
 
 def test_a_child_that_fails_is_told(monkeypatch, caplog) -> None:

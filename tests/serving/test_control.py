@@ -1,6 +1,7 @@
 """Loading, replacing, following, refusing."""
 
 import asyncio
+import gc
 import shutil
 
 import numpy as np
@@ -40,6 +41,16 @@ async def test_explicit_mode_loads_on_request(open_house, repository, writers):
         await house.engine.load_model("c")
     with pytest.raises(NotFound):
         await house.engine.unload_model("c")
+
+
+async def test_once_started_garbage_is_collected_again(open_house, repository, writers):
+    writers.scale(repository, "a")
+    gc.disable()  # as `segserve serve` does while it starts
+    try:
+        await open_house("none")
+        assert gc.isenabled()
+    finally:
+        gc.enable()
 
 
 async def test_other_modes_refuse_requests_to_load(open_house, repository, writers):

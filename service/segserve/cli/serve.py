@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 from enum import Enum
@@ -90,6 +91,14 @@ def run(options: argparse.Namespace) -> int:
     except ValidationError as error:
         print(f"segserve serve: {explain(error)}", file=sys.stderr)
         return 2
+    gc.disable()  # what a start makes stays: `ModelControl.start` enables it again
+    try:
+        return _serve(settings)
+    finally:
+        gc.enable()
+
+
+def _serve(settings: Settings) -> int:
     from segserve.app import serve
 
     setup_logging(settings.log_format.value, verbose=settings.log_verbose > 0)

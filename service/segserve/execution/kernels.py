@@ -72,6 +72,8 @@ class Kernels:
         """
         open_codecs()
         start_s = time.perf_counter()
+        with _NUMBA:
+            _leave_blas()
         wanted = self._unready(groups)
         compiled = self._compilers.compile(wanted)
         with self._lock, _NUMBA:
@@ -88,6 +90,16 @@ class Kernels:
 
     def _unready(self, groups: Iterable[KernelGroup]) -> tuple[KernelGroup, ...]:
         return tuple(group for group in with_needs(groups) if group not in self._ready)
+
+
+def _leave_blas() -> None:
+    """Keep numba from opening SciPy's BLAS: 0.2 s and 15 MB for products that no kernel takes."""
+    from numba.np import linalg  # noqa: PLC0415  heavy: opens late
+
+    def no_blas() -> None:
+        raise ImportError("this process's kernels call no BLAS")
+
+    linalg.ensure_blas = no_blas  # asked when numba.np.arraymath is imported, with the first kernel
 
 
 class Compilers:

@@ -81,6 +81,7 @@ class ModelControl:
         if self._policy.mode == "poll":
             self._poller = asyncio.create_task(self._poll())
         gc.collect()
+        gc.enable()
         gc.freeze()  # what serves from now on is not looked at again by every collection
         trim_heap()
         self.started = True
