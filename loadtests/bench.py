@@ -251,8 +251,8 @@ def main() -> None:
     """Measure, print, and write build/bench/serve.json."""
     parser = argparse.ArgumentParser(description="The server against the bare loop.")
     parser.add_argument("--quick", action="store_true", help="one short round, about 20 s")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--models", type=Path, default=Path("model_repository"))
     parser.add_argument("--out", type=Path, default=Path("build/bench/serve.json"))
     arguments = parser.parse_args()

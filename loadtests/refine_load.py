@@ -42,9 +42,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Refined:
-    """One answer to a refining client: how long it took, and what the server said."""
+    """One answer to a refining client: how long it took, and what the server said of it."""
 
     latency_ms: float
+    last_step_ms: float
     refined: bool
 
 
@@ -63,7 +64,8 @@ def _refining(server: ServerProcess, image: Path, plan: Plan) -> Iterator[list[R
                 start_s = time.perf_counter()
                 result = connection.segment(image, payloads.MODEL, wanted)
                 latency_ms = (time.perf_counter() - start_s) * 1e3
-                answers.append(Refined(latency_ms, bool(result.refined)))
+                last_step_ms = result.timings.post_s * 1e3
+                answers.append(Refined(latency_ms, last_step_ms, bool(result.refined)))
 
     threads = [threading.Thread(target=client) for _ in range(REFINING)]
     for thread in threads:
@@ -114,7 +116,7 @@ def _rows(medians: dict[str, float], answers: list[Refined], plan: Plan) -> list
     alone_ms, beside_ms = medians["alone_p99_ms"], medians["beside_p99_ms"]
     who = f"{PLAIN} plain clients beside {REFINING} refining ones"
     refined = [a for a in answers if a.refined]
-    honest = [a for a in refined if a.latency_ms <= plan.budget_ms + beside_ms]
+    honest = [a for a in refined if a.last_step_ms <= plan.budget_ms]
     kept = len(answers) - len(refined) + len(honest)
     rate = len(answers) / (plan.rounds * plan.seconds)
     share = 100 / max(len(answers), 1)
@@ -127,6 +129,7 @@ def _rows(medians: dict[str, float], answers: list[Refined], plan: Plan) -> list
         Row("refining clients, answers", rate, "1/s"),
         Row("refining clients, refined", share * len(refined), "%"),
         Row("refining clients, p50", median(a.latency_ms for a in answers), "ms"),
+        Row("refining clients, last step, longest", max(a.last_step_ms for a in answers), "ms"),
         Row("refined in the budget or flagged", share * kept, "%", goal="value >= 100"),
     ]  # fmt: skip
 
@@ -137,7 +140,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
-    parser.add_argument("--budget-ms", type=float, default=500.0, help="of a refinement")
+    parser.add_argument(
+        "--budget-ms",
+        type=float,
+        default=1000.0,
+        help="of a refinement; as the server takes where a request names none",
+    )
     parser.add_argument("--models", type=Path, default=Path("model_repository"))
     parser.add_argument("--out", type=Path, default=Path("build/bench/refine.json"))
     arguments = parser.parse_args()

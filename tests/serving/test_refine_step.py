@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import DeadlineExceeded
 from segserve.core.messages import EncodedImage, ModelRef, SegmentRequest
-from segserve.execution.cpu_pool import CpuPool
+from segserve.execution.cpu_pool import CpuPool, Priority
 from segserve.families.family import Findings, Plan
 from segserve.observability.metrics import Metrics
 from segserve.serving.refine_queue import RefineLimits, RefineQueue
@@ -46,17 +48,25 @@ class HangingFamily(SlowFamily):
 
     def __init__(self, budget_s):
         super().__init__(budget_s)
-        self.may_end, self.ended = threading.Event(), threading.Event()
+        self.began, self.may_end, self.ended = (threading.Event() for _ in range(3))
 
     def refine(self, image, outputs, plan, options, *, stop):
+        self.began.set()
         self.may_end.wait(20)
         self.ended.set()
         return Findings(refined=True)
 
 
 @pytest.fixture
-async def finish():
-    pool, queue = CpuPool(1), RefineQueue(RefineLimits())
+async def pool():
+    pool = CpuPool(1)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def finish(pool):
+    queue = RefineQueue(RefineLimits())
     metrics = Metrics().model("m", "1", {})
 
     async def run(family, deadline_s=None):
@@ -68,7 +78,6 @@ async def finish():
         return findings.refined
 
     yield run
-    await pool.close()
     await queue.close()
 
 
@@ -89,6 +98,18 @@ async def test_unrefined_after_the_budget(finish):
     assert await finish(family) is False
     assert not family.ended.is_set()
     family.may_end.set()
+
+
+async def test_at_the_budget_nobody_waits_for_a_core(finish, pool):
+    family, core = HangingFamily(0.3), threading.Event()
+    asked = asyncio.create_task(finish(family))
+    await asyncio.to_thread(family.began.wait, 10)
+    busy = asyncio.create_task(pool.run(partial(core.wait, 10), priority=Priority.RUN))
+    assert await asked is False
+    assert not busy.done()
+    core.set()
+    family.may_end.set()
+    await busy
 
 
 async def test_the_callers_deadline_counts_too(finish):
