@@ -5,6 +5,7 @@ import gc
 import threading
 import time
 import weakref
+from functools import partial
 
 import pytest
 
@@ -206,6 +207,39 @@ async def test_interactive_work_goes_before_bulk_work_whatever_its_step(pool):
 async def test_bulk_work_never_starves(pool):
     order = await order_of(pool, [True, True] + [False] * 20)
     assert [n for n, bulk in enumerate(order) if bulk] == [7, 15]
+
+
+async def test_long_work_leaves_a_core_to_the_rest(pool):
+    gates = [threading.Event() for _ in range(2)]
+    begun = [threading.Event() for _ in range(2)]
+
+    def long(number):
+        begun[number].set()
+        gates[number].wait(10)
+
+    longs = [
+        asyncio.create_task(pool.run(partial(long, n), priority=Priority.RUN, long=True))
+        for n in range(2)
+    ]
+    assert await asyncio.to_thread(begun[0].wait, 10)
+    late = pool.run(int, priority=Priority.RUN, long=True, deadline=Deadline.after(-1))
+    with pytest.raises(DeadlineExceeded):
+        await late
+    for priority in (Priority.RUN, Priority.PRE):  # behind the second, and yet at once
+        assert await pool.run(lambda: 7, priority=priority) == 7
+    assert pool.spare()
+    assert not begun[1].is_set()
+    gates[0].set()
+    assert await asyncio.to_thread(begun[1].wait, 10)
+    gates[1].set()
+    await asyncio.gather(*longs)
+    assert pool.idle()
+
+
+async def test_long_work_has_the_only_core():
+    pool = CpuPool(1)
+    assert await pool.run(lambda: 7, priority=Priority.RUN, long=True) == 7
+    await pool.close()
 
 
 async def test_poison_costs_no_thread(pool):

@@ -20,6 +20,7 @@ class GatedModel:
         self.batches = []
         self.alone = []
         self.wrong_rows = False
+        self.has_spare = True
         if is_open:
             self.gate.set()
 
@@ -29,6 +30,9 @@ class GatedModel:
         if (x == self.POISON).any():
             raise BackendFailed("poisoned")
         return {"y": x[:1] if self.wrong_rows else x * 2}
+
+    def spare(self):
+        return self.has_spare
 
     async def run(self, work, *, alone, **told):
         self.alone.append(alone)

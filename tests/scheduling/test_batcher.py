@@ -40,6 +40,16 @@ async def test_what_arrives_in_one_sweep_is_shared_among_idle_cores(open_desk):
     assert desk.sizes == [2, 2]
 
 
+async def test_a_burst_behind_a_lone_item_is_shared_among_all_cores(shut_desk):
+    desk = shut_desk(instances=2, max_batch_size=8, spread=True)
+    tasks = [await desk.busy()]
+    tasks += [desk.submit(float(i)) for i in range(1, 8)]
+    await desk.settle()
+    desk.model.gate.set()
+    await asyncio.gather(*tasks)
+    assert desk.sizes == [1, 4, 2, 1]
+
+
 async def test_one_batch_per_instance(shut_desk):
     desk = shut_desk(instances=2, max_batch_size=1)
     tasks = [desk.submit(float(i)) for i in range(5)]
@@ -136,6 +146,9 @@ async def test_a_delay_gathers_company(open_desk):
 
 async def test_without_a_batch_axis_tensors_pass_as_they_are(desk_over):
     class Whole:
+        def spare(self):
+            return True
+
         async def run(self, work, *, alone, **told):
             return work(lambda inputs: {"y": inputs["x"].sum()})
 
@@ -144,3 +157,19 @@ async def test_without_a_batch_axis_tensors_pass_as_they_are(desk_over):
     results = await asyncio.gather(*map(desk.batcher.submit, items))
     assert [r.outputs["y"] for r in results] == [6, 12]
     assert desk.sizes == [1, 1]
+
+
+async def test_idle_is_who_would_run_an_item_at_once(shut_desk, open_desk):
+    assert not open_desk(max_queue_delay_s=0.1).batcher.idle()
+    desk = shut_desk()
+    assert desk.batcher.idle()
+    waiting = desk.submit(1.0)
+    await asyncio.sleep(0)
+    assert not desk.batcher.idle()  # it waits
+    await desk.settle()
+    assert desk.batcher.pending() == 0
+    assert not desk.batcher.idle()  # it runs
+    desk.model.gate.set()
+    await waiting
+    await desk.settle()
+    assert desk.batcher.idle()

@@ -53,6 +53,9 @@ async def test_gone_between_the_cut_and_the_run_costs_nothing(desk_over):
             self.free = asyncio.Event()
             self.batches = []
 
+        def spare(self):
+            return True
+
         async def run(self, work, *, alone, **told):
             await self.free.wait()
             return work(self.model)
@@ -101,6 +104,9 @@ async def test_a_model_without_a_row_per_item_fails_all_and_is_not_asked_again(o
 
 async def test_slots_that_break_answer_everybody(desk_over, caplog):
     class Broken:
+        def spare(self):
+            return True
+
         async def run(self, work, *, alone, **told):
             raise RuntimeError("no thread")
 

@@ -39,6 +39,13 @@ def test_cpu_instances_share_what_waits(count, idle, taken):
     assert decide([waiting(count=count)], limits, idle, 10.0) == Take("a", taken)
 
 
+@pytest.mark.parametrize(("count", "taken"), [(1, 1), (6, 3), (7, 4), (20, 8)])
+def test_a_busy_cpu_instance_has_its_share_too(count, taken):
+    limits = BatchLimits(8, instances=2, spread=True)
+    assert decide([waiting(count=count)], limits, 1, 10.0, 1) == Take("a", taken)
+    assert decide([waiting(count=count)], BatchLimits(8), 1, 10.0, 1) == Take("a", min(count, 8))
+
+
 def test_the_longest_waiting_shape_goes_first_however_few():
     busy, rare = waiting("busy", 50, oldest_s=10.0), waiting("rare", 1, oldest_s=9.0)
     assert decide([busy, rare], BatchLimits(8), 1, 11.0) == Take("rare", 1)

@@ -1,7 +1,7 @@
 """From config to limits."""
 
 from segserve.repository.pbtxt import parse_config
-from segserve.serving.limits import batch_limits, instance_count
+from segserve.serving.limits import batch_limits, instance_count, leaves_a_core
 
 
 def config(text):
@@ -62,3 +62,6 @@ def test_a_slow_model_leaves_a_core_to_the_others():
     assert counts == [1, 1, 5]
     groups = "instance_group [ { count: 3 } ]"
     assert instance_count(config(f"{slow} {groups}"), cores=2, on_cpu=True) == 3
+    assert leaves_a_core(config(slow))
+    assert not leaves_a_core(config(f"{slow} {groups}"))
+    assert not leaves_a_core(config(""))

@@ -3,6 +3,7 @@
 Work asks for tokens at a priority: finishing what is done (POST) goes before running models (RUN),
 which goes before preparing new images (PRE). So the server ends requests before it starts others.
 All work of interactive requests goes before that of bulk requests, but for one start in eight.
+Work that may take seconds leaves a core to the rest.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class _Job:
     work: Callable[[], Any]
     tokens: int
     bulk: bool
+    long: bool
     deadline: Deadline
     future: asyncio.Future[Any]
     result: Any = None
@@ -70,6 +72,7 @@ class CpuPool:
         self.cores = cores
         self._nice = nice
         self._free = cores
+        self._free_for_long = max(1, cores - 1)
         self._interactive: _Lines = tuple(deque() for _ in Priority)
         self._bulk: _Lines = tuple(deque() for _ in Priority)
         self._turns = Turns()
@@ -89,6 +92,10 @@ class CpuPool:
         """Whether no token is in use; then nobody waits either."""
         return self._free == self.cores
 
+    def spare(self) -> bool:
+        """Whether a token is free."""
+        return self._free > 0
+
     def waiting(self) -> Mapping[tuple[str, str], int]:
         """Count what waits for tokens: by ``interactive`` or ``bulk``, and priority's name."""
         kinds = {"interactive": self._interactive, "bulk": self._bulk}
@@ -105,9 +112,13 @@ class CpuPool:
         priority: Priority,
         tokens: int = 1,
         bulk: bool = False,
+        long: bool = False,
         deadline: Deadline = NO_DEADLINE,
     ) -> T:
         """Run `work` on a thread once its tokens are free.
+
+        Work that says it is `long` never holds all cores, where there are two or more; what stands
+        behind it in its line goes first then.
 
         A caller that is cancelled while waiting gives its place back at once; work that has begun
         goes on to its end and its result is dropped.
@@ -125,7 +136,8 @@ class CpuPool:
             raise ShuttingDown("the server is stopping")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        job = _Job(work, min(tokens, self.cores), bulk, deadline, self._loop.create_future())
+        future = self._loop.create_future()
+        job = _Job(work, min(tokens, self.cores), bulk, long, deadline, future)
         line = (self._bulk if bulk else self._interactive)[priority]
         line.append(job)
         self._admit()
@@ -151,18 +163,26 @@ class CpuPool:
         never starved.
         """
         while self._free:
-            interactive, bulk = _first_line(self._interactive), _first_line(self._bulk)
+            long_goes = self._free_for_long > 0
+            interactive, bulk = (
+                _best(lines, long_goes=long_goes) for lines in (self._interactive, self._bulk)
+            )
             bulk_waits = bulk is not None
             bulks = self._turns.is_bulks(
                 interactive_waits=interactive is not None, bulk_waits=bulk_waits
             )
-            line = bulk if bulks else interactive
-            if line is None or line[0].tokens > self._free:
+            best = bulk if bulks else interactive
+            if best is None or best.job.tokens > self._free:
                 return
-            job = line.popleft()
+            job = best.take()
             self._turns.started(bulk=job.bulk, bulk_waits=bulk_waits)
-            self._free -= job.tokens
+            self._count(job, -1)
             self._jobs.put(job)
+
+    def _count(self, job: _Job, sign: int) -> None:
+        """Take a job's tokens (-1), or give them back (1)."""
+        self._free += sign * job.tokens
+        self._free_for_long += sign * job.tokens * job.long
 
     # --- on the threads
 
@@ -197,7 +217,7 @@ class CpuPool:
         self._wake_pending = False
         while self._done:
             job = self._done.popleft()
-            self._free += job.tokens
+            self._count(job, 1)
             if job.future.done():
                 continue
             if job.error is not None:
@@ -224,18 +244,38 @@ class CpuPool:
             thread.join()
 
 
-def _first_line(lines: _Lines) -> deque[_Job] | None:
-    """Give the best line that has work to start; what nobody waits for any more leaves."""
+@dataclass(frozen=True)
+class _Best:
+    """Who goes next, and where it stands."""
+
+    line: deque[_Job]
+    place: int
+
+    @property
+    def job(self) -> _Job:
+        return self.line[self.place]
+
+    def take(self) -> _Job:
+        job = self.job
+        del self.line[self.place]
+        return job
+
+
+def _best(lines: _Lines, *, long_goes: bool) -> _Best | None:
+    """Find who may start first; what nobody waits for any more leaves."""
     for line in lines:
-        while line:
-            job = line[0]
+        place = 0
+        while place < len(line):
+            job = line[place]
             if job.future.done():
-                line.popleft()
+                del line[place]
             elif job.deadline.passed():
-                line.popleft()
+                del line[place]
                 job.future.set_exception(
                     DeadlineExceeded("the caller's deadline passed before the work began")
                 )
+            elif job.long and not long_goes:
+                place += 1
             else:
-                return line
+                return _Best(line, place)
     return None

@@ -29,10 +29,20 @@ class Instances:
     pool : CpuPool or None
         The CPU's budget for models on the CPU; None for models on a device, which get `count`
         threads of their own.
+    leaves_a_core : bool
+        Its runs may take seconds: with those of other such models they never hold all cores.
     """
 
-    def __init__(self, backends: Sequence[Backend], count: int, pool: CpuPool | None) -> None:
+    def __init__(
+        self,
+        backends: Sequence[Backend],
+        count: int,
+        pool: CpuPool | None,
+        *,
+        leaves_a_core: bool = False,
+    ) -> None:
         self.count = count
+        self._leaves_a_core = leaves_a_core
         self._backends = tuple(backends)
         self._free: SimpleQueue[Backend] = SimpleQueue()
         for backend in backends:
@@ -45,6 +55,10 @@ class Instances:
     def device(self) -> str:
         """Where the model really runs."""
         return self._backends[0].device
+
+    def spare(self) -> bool:
+        """Whether what does not need the model would begin at once on another thread."""
+        return self._pool is None or self._pool.spare()
 
     async def run(
         self,
@@ -87,6 +101,7 @@ class Instances:
             priority=Priority.RUN,
             bulk=bulk,
             tokens=self._pool.cores if wide else 1,
+            long=self._leaves_a_core,
         )
 
     def _call(self, work: Callable[[RunModel], T], stop: Stop, *, wide: bool) -> T:

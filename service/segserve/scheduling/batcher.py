@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from segserve.core.errors import BackendFailed, Cancelled, DeadlineExceeded, ServiceError
+from segserve.core.errors import BackendFailed, ServiceError
 from segserve.core.messages import Timings
-from segserve.scheduling.batch_run import ModelRun, Outcome, RunModel, followed, run_rows
+from segserve.scheduling.batch_run import ModelRun, Outcome, RunModel
 from segserve.scheduling.item import BatchResult, Entry, Item, fresh
 from segserve.scheduling.policy import BatchLimits, Take, WaitUntil, decide
 from segserve.scheduling.queues import BucketQueues
+from segserve.scheduling.slot_work import run_entries, unwanted
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -43,6 +44,10 @@ class Slots(Protocol):
         `alone` says that nothing else of this model waits, so that all cores may be used, `bulk`
         that interactive work goes first; `stop` may be asked whether the answer is still wanted.
         """
+        ...
+
+    def spare(self) -> bool:
+        """Whether what does not need the model would begin at once on another thread."""
         ...
 
 
@@ -141,11 +146,12 @@ class Batcher:
             self._queues.fail_all(BackendFailed(f"the batcher failed: {error!r}"))
 
     def _cut_all(self) -> None:
-        idle = self._limits.instances - len(self._running)
+        busy = len(self._running)
+        idle = self._limits.instances - busy
         loop = asyncio.get_running_loop()
         while True:
             now_s = time.monotonic()
-            match decide(self._queues.waiting(), self._limits, idle, now_s):
+            match decide(self._queues.waiting(), self._limits, idle, now_s, busy):
                 case Take(bucket, count):
                     entries = self._queues.take(bucket, count)
                     if entries:
@@ -172,15 +178,15 @@ class Batcher:
     # --- running batches
 
     async def _run(self, entries: Sequence[Entry], *, alone: bool) -> None:
-        def work(run: RunModel) -> list[tuple[Entry, Outcome]]:
-            return self._work(entries, run)
-
+        work = partial(
+            run_entries, entries, batched=self._limits.max_batch_size > 0, spare=self._slots.spare
+        )
         try:
             outcomes = await self._slots.run(
                 work,
                 alone=alone,
                 bulk=all(self._limits.is_bulk(entry.item.priority) for entry in entries),
-                stop=partial(_unwanted, entries),
+                stop=partial(unwanted, entries),
             )
             self._tell(outcomes)
         except ServiceError as error:
@@ -190,29 +196,6 @@ class Batcher:
             _fail_all(entries, BackendFailed(f"the batch could not be run: {error!r}"))
         finally:
             _fail_all(entries, BackendFailed("the batch ended without an answer"))
-
-    def _work(self, entries: Sequence[Entry], run: RunModel) -> list[tuple[Entry, Outcome]]:
-        """Run what is still wanted of a batch; on the slot's thread."""
-        outcomes: list[tuple[Entry, Outcome]] = []
-        live: list[Entry] = []
-        for entry in entries:
-            if entry.item.deadline.passed():
-                late = DeadlineExceeded("the caller's deadline passed while the request was queued")
-                outcomes.append((entry, late))
-            elif not entry.future.done():
-                error = _begin(entry)
-                if error is None:
-                    live.append(entry)
-                else:
-                    outcomes.append((entry, error))
-        if live:
-            rows = [entry.item.inputs for entry in live]
-            batched = self._limits.max_batch_size > 0
-            results = run_rows(rows, run, batched=batched)
-            if len(live) == 1:
-                results = [_followed(live[0], results[0])]
-            outcomes += ((e, _in_time(e, r)) for e, r in zip(live, results, strict=True))
-        return outcomes
 
     def _tell(self, outcomes: Sequence[tuple[Entry, Outcome]]) -> None:
         """Answer the callers; on the loop again."""
@@ -251,39 +234,6 @@ class Batcher:
             self._timer = None
         self._queues.fail_all(reason)
         await asyncio.gather(*self._running, return_exceptions=True)
-
-
-def _unwanted(entries: Sequence[Entry]) -> bool:
-    """Whether every caller has gone or is out of time; asked on any thread."""
-    return all(entry.future.done() or entry.item.deadline.passed() for entry in entries)
-
-
-def _begin(entry: Entry) -> Exception | None:
-    """Do the work that fills an item's inputs, if any; gives what went wrong."""
-    if entry.item.first is None:
-        return None
-    start_s = time.monotonic()
-    try:
-        entry.begun = entry.item.first()
-    except Exception as error:  # noqa: BLE001  it is this item's answer
-        return error
-    entry.first_s = time.monotonic() - start_s
-    return None
-
-
-def _followed(entry: Entry, outcome: Outcome) -> Outcome:
-    """Do the work that follows an item's run, unless nobody waits for it; on the slot's thread."""
-    then = entry.item.then
-    if then is None or _unwanted((entry,)):
-        return outcome
-    return followed(outcome, then)
-
-
-def _in_time(entry: Entry, outcome: Outcome) -> Outcome:
-    """Give the reason for which a run was stopped: to a caller who waits it was the deadline."""
-    if isinstance(outcome, Cancelled) and entry.item.deadline.passed():
-        return DeadlineExceeded("the caller's deadline passed while the request was running")
-    return outcome
 
 
 def _fail_all(entries: Sequence[Entry], error: ServiceError) -> None:

@@ -38,9 +38,9 @@ class Item:
         Blocking work that fills `inputs`, done on the slot's thread right before the run. Its
         result is in the `BatchResult`, whatever it raises is this item's answer.
     then : callable, optional
-        Blocking work on this item's outputs, which may be done on the slot's thread right after the
-        run, where that holds up nobody: when the item ran alone. Its result is in the
-        `BatchResult`, whatever it raises is this item's answer.
+        Blocking work on this item's outputs, done on the slot's thread right after the run where
+        nobody could do it sooner: when the item ran alone, or no other core is free. Its result is
+        in the `BatchResult`, whatever it raises is this item's answer.
     """
 
     inputs: Tensors

@@ -51,7 +51,7 @@ class BatchLimits:
     instances : int
         Batches that may run at the same time.
     spread : bool
-        Share what waits among the idle instances (CPU: a batch of n takes as long as n runs of one)
+        Share what waits among the instances (CPU: a batch of n takes as long as n runs of one)
         instead of filling one batch (accelerators).
     max_buckets : int
         Shapes that may wait at the same time.
@@ -143,9 +143,24 @@ class WaitUntil:
 
 
 def decide(
-    waiting: Sequence[Waiting], limits: BatchLimits, idle_instances: int, now_s: float
+    waiting: Sequence[Waiting],
+    limits: BatchLimits,
+    idle_instances: int,
+    now_s: float,
+    busy_instances: int = 0,
 ) -> Take | WaitUntil | None:
     """Choose the next batch.
+
+    Parameters
+    ----------
+    waiting : sequence of Waiting
+    limits : BatchLimits
+    idle_instances : int
+        They could begin now.
+    now_s : float
+        On the clock of `Waiting.oldest_s`.
+    busy_instances : int
+        They run what was cut before, and come for their share of what waits.
 
     Returns
     -------
@@ -157,14 +172,16 @@ def decide(
     earliest_s = inf
     for candidate in sorted(waiting, key=lambda w: (w.rank, w.oldest_s)):
         ripe_s = candidate.oldest_s + limits.max_queue_delay_s
-        count = _batch_size(candidate.count, limits, idle_instances, expired=now_s >= ripe_s)
+        count = _batch_size(
+            candidate.count, limits, idle_instances + busy_instances, expired=now_s >= ripe_s
+        )
         if count:
             return Take(candidate.bucket, count)
         earliest_s = min(earliest_s, ripe_s)
     return WaitUntil(earliest_s) if waiting else None
 
 
-def _batch_size(count: int, limits: BatchLimits, idle: int, *, expired: bool) -> int:
+def _batch_size(count: int, limits: BatchLimits, sharers: int, *, expired: bool) -> int:
     """Give how many of `count` to run now; 0 for wait."""
     if limits.max_batch_size <= 1:
         return 1
@@ -174,4 +191,4 @@ def _batch_size(count: int, limits: BatchLimits, idle: int, *, expired: bool) ->
         return preferred
     if not expired and most < limits.max_batch_size:
         return 0
-    return min(most, ceil(count / idle)) if limits.spread else most
+    return min(most, ceil(count / sharers)) if limits.spread else most

@@ -73,16 +73,28 @@ def instance_count(config: ModelConfig, *, cores: int, on_cpu: bool) -> int:
     """Give how many batches may run at the same time.
 
     The sum of the groups' counts (for KIND_GPU per device); without a count, one per core on a CPU
-    and one on an accelerator. Segmenters without weights, which may take seconds, leave a core to
-    the other models.
+    and one on an accelerator; one core less for who `leaves_a_core`.
     """
+    if leaves_a_core(config):
+        cores = max(1, cores - 1)
+    return _asked_for(config) or (cores if on_cpu else 1)
+
+
+def leaves_a_core(config: ModelConfig) -> bool:
+    """Whether the runs of all such models together leave a core to the others.
+
+    So do segmenters without weights, which may take seconds, unless the config gives a count.
+    """
+    return config.backend == CLASSICAL and not _asked_for(config)
+
+
+def _asked_for(config: ModelConfig) -> int:
+    """Give how many instances the config names, 0 for none."""
     total = 0
     for group in config.instance_group:
         devices = len(group.gpus) if group.kind is InstanceKind.GPU and group.gpus else 1
         total += group.count * devices
-    if config.backend == CLASSICAL:
-        cores = max(1, cores - 1)
-    return total or (cores if on_cpu else 1)
+    return total
 
 
 def _queue_policy(given: QueuePolicy | None) -> policy.QueuePolicy:

@@ -27,7 +27,7 @@ from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.backend_choice import inspect_model, open_backends
 from segserve.serving.cpu_side import CpuSide
-from segserve.serving.limits import CLASSICAL, batch_limits
+from segserve.serving.limits import CLASSICAL, batch_limits, leaves_a_core
 from segserve.serving.load_threads import LoadThreads
 from segserve.serving.parameter_keys import unread_parameters
 from segserve.serving.served_model import ServedModel, ServedParts
@@ -156,7 +156,12 @@ class Loader:
         config = opened.config
         on_cpu = opened.backends[0].device == "cpu"
         limits = batch_limits(config, cores=self._cpu.pool.cores, on_cpu=on_cpu)
-        instances = Instances(opened.backends, limits.instances, self._cpu.pool if on_cpu else None)
+        instances = Instances(
+            opened.backends,
+            limits.instances,
+            self._cpu.pool if on_cpu else None,
+            leaves_a_core=leaves_a_core(config),
+        )
         metrics = self._metrics.model(plan.name, str(version.version), dict(config.metric_tags))
         meter = ModelMeter()
         batch = max(1, config.max_batch_size)

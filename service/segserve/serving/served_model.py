@@ -21,7 +21,7 @@ from segserve.core.options import MaskFormat
 from segserve.core.tensor import Array, TensorSpec, content_bytes
 from segserve.execution.cpu_pool import Priority
 from segserve.execution.instances import Instances
-from segserve.families.family import Family, Plan, TakesParameters
+from segserve.families.family import Family, TakesParameters
 from segserve.observability.metrics import ModelMetrics
 from segserve.observability.tracing import Stamps
 from segserve.repository.model_config import ModelConfig
@@ -31,6 +31,7 @@ from segserve.scheduling.ordering import Ordering
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.cpu_side import CpuSide
+from segserve.serving.decode_line import decode_line
 from segserve.serving.image_steps import image_bytes, prepare_image
 from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
 from segserve.serving.job import Answer, Job, Look
@@ -76,8 +77,6 @@ class ServedParts:
 
 
 _FLOAT_BYTES = 4
-_AT_ONCE_BYTES = 2 << 20
-"""Decoded pixels of an image that may keep all cores waiting while one of them decodes it."""
 
 
 class ServedModel:
@@ -268,28 +267,17 @@ class ServedModel:
                     priority=request.priority,
                     then=look.finisher.unrefined(request, plan) if self._on_cpu else None,
                 )
-                if self._runs_at_once(plan):
-                    result = await parts.batcher.submit(replace(item, first=prepare))
+                pool, batcher = parts.cpu.pool, parts.batcher
+                line = decode_line(plan, pool, batcher) if self._on_cpu else Priority.PRE
+                if line is None:
+                    result = await batcher.submit(replace(item, first=prepare))
                     return *result.begun, result
-                digest, decode_s = await parts.cpu.pool.run(
-                    prepare, priority=Priority.PRE, bulk=bulk, deadline=request.deadline
+                digest, decode_s = await pool.run(
+                    prepare, priority=line, bulk=bulk, deadline=request.deadline
                 )
                 place.release()
                 stamps.ended_now("decode", decode_s)
-                return digest, decode_s, await parts.batcher.submit(item)
-
-    def _runs_at_once(self, plan: Plan) -> bool:
-        """Whether an image may be decoded on the thread that then runs the model.
-
-        One that has the machine to itself is answered sooner so: nobody hands it from thread to
-        thread.
-        """
-        return (
-            self._on_cpu
-            and plan.decoded_bytes <= _AT_ONCE_BYTES
-            and self.parts.cpu.pool.idle()
-            and self.parts.batcher.idle()
-        )
+                return digest, decode_s, await batcher.submit(item)
 
     async def close(self, reason: ServiceError, timeout_s: float) -> None:
         """Let what runs end, bounded, fail what waits, and free the model."""
