@@ -150,8 +150,10 @@ def check_rows():
             # A blank picture stays blank, and nothing in it is anything.
             for name, parameter in network.neck.named_parameters():
                 parameter.mul_(not name.endswith("bias"))
+            # Nor does any score come close to one, where the float32 of neighbours, of which only
+            # the best stays, are equal in one runtime and not in the other.
             last.bias.fill_(-6)
-            last.weight.mul_(40)
+            last.weight.mul_(10)
         with torch.random.fork_rng():
             samples = {name: x[:2] for name, x in five.items()}
             # Free sides, which take the exporter longest, are the full-size parity tests' part.
