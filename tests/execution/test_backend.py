@@ -20,7 +20,8 @@ def forward(self, x):
 
 
 def open_onnx(request, content):
-    from segserve.execution.onnx import OnnxBackend, OnnxOptions
+    from segserve.execution.onnx import OnnxBackend
+    from segserve.execution.onnx_settings import OnnxOptions
 
     path = request.getfixturevalue("write_graph")("Relu")
     if content is not None:

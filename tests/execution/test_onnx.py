@@ -10,14 +10,8 @@ from onnx import TensorProto, helper
 
 from segserve.core.errors import InvalidInput, LoadFailed, ServiceError
 from segserve.core.tensor import DataType
-from segserve.execution.onnx import (
-    OnnxBackend,
-    OnnxOptions,
-    _device,
-    _named,
-    _session_options,
-    inspect_onnx,
-)
+from segserve.execution.onnx import OnnxBackend, _device, _named, inspect_onnx
+from segserve.execution.onnx_settings import OnnxOptions
 
 CPU2 = OnnxOptions(cores=2)
 SEQUENCE = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
@@ -103,35 +97,12 @@ def test_nodes_side_by_side(write_graph):
     options = OnnxOptions(cores=2, parallel=True, inter_op_threads=2)
     backend = OnnxBackend(write_graph("Relu"), options)
     assert backend.run({"x": np.ones((1, 3), np.float32)}, wide=True)["y"].sum() == 3
-    runtime = pytest.importorskip("onnxruntime")
-    settings = _session_options(runtime, options, 1)
-    assert settings.execution_mode == runtime.ExecutionMode.ORT_PARALLEL
-    assert (settings.inter_op_num_threads, settings.enable_mem_pattern) == (2, False)
-    settings = _session_options(runtime, CPU2, 1)
-    assert settings.execution_mode == runtime.ExecutionMode.ORT_SEQUENTIAL
 
 
 @pytest.mark.parametrize("level", [None, -1, 0, 1, 2, 7])
 def test_every_graph_level_runs(write_graph, level):
     backend = OnnxBackend(write_graph("Relu"), OnnxOptions(cores=1, graph_level=level))
     assert backend.run({"x": np.ones((1, 3), np.float32)}, wide=False)["y"].sum() == 3
-
-
-def test_the_graph_levels_are_tritons():
-    import onnxruntime
-
-    levels = {
-        level: _session_options(
-            onnxruntime, OnnxOptions(cores=1, graph_level=level), 1
-        ).graph_optimization_level.name
-        for level in (None, -1, 1, 2)
-    }
-    assert levels == {
-        None: "ORT_ENABLE_ALL",
-        -1: "ORT_ENABLE_BASIC",
-        1: "ORT_ENABLE_EXTENDED",
-        2: "ORT_DISABLE_ALL",
-    }
 
 
 def test_tritons_numbers_become_names():

@@ -2,8 +2,7 @@
 
 On a CPU a model has at most two sessions, shared by all its instances (``run`` is re-entrant): one
 of a single thread, for when many batches run side by side, and one over all cores for when a
-request is alone. Spinning is off and there is no global thread pool (both measured slower under
-load).
+request is alone. There is no global thread pool (measured slower under load).
 
 Each session holds its own copy of the weights, reordered for its kernels, so there is nothing that
 the two could share: a DeepLabV3+ of ResNet-50 (159 MB of weights) takes 191 MB of resident memory
@@ -14,7 +13,6 @@ with one session and 354 MB with both, thanks to `trim_heap`; 420 and 617 MB wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from segserve.core.errors import BackendFailed, InvalidInput, LoadFailed
 from segserve.core.tensor import Array, DataType, Tensors, TensorSpec
 from segserve.execution.backend import GraphSpecs
 from segserve.execution.heap import trim_heap
+from segserve.execution.onnx_settings import OnnxOptions, session_options
 
 _DATATYPES = {
     "tensor(bool)": DataType.BOOL,
@@ -48,8 +47,7 @@ _DEVICE_KINDS = {
     "OpenVINOExecutionProvider": "openvino",
 }
 _MUCH_BYTES = 256 << 20
-_LOG_WARNINGS, _LOG_ERRORS = 2, 3
-_GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
+_LOG_ERRORS = 3
 _NUMBERED = {
     "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
     "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
@@ -57,69 +55,11 @@ _NUMBERED = {
 """Triton's numbers for what ONNX Runtime's Python calls by name (onnxruntime_backend README.md)."""
 
 
-@dataclass(frozen=True)
-class OnnxOptions:
-    """How to run a model with ONNX Runtime.
-
-    Parameters
-    ----------
-    cores : int
-        Threads of the all-core session.
-    providers : tuple of (name, options)
-        Execution providers in order of preference, without the CPU's, which is always last.
-    allow_cpu_fallback : bool
-        Run on the CPU when a provider is not there, instead of failing to load.
-    device_id : int
-        Which accelerator.
-    graph_level : int or None
-        Triton's ``optimization.graph.level`` as its ONNX Runtime backend reads it
-        (onnxruntime_backend src/onnxruntime.cc): -1 basic, 1 extended, 2 none; anything else, and
-        None, all.
-    intra_op_threads : int
-        0: one session of one thread and one of `cores`; else one session of this many threads.
-    inter_op_threads : int
-        With `parallel`: nodes that run side by side.
-    parallel : bool
-        Nodes that do not depend on each other run side by side; without memory patterns then.
-    config_entries : Mapping
-        Session configuration entries by ONNX Runtime's names.
-    """
-
-    cores: int
-    providers: tuple[tuple[str, Mapping[str, str]], ...] = ()
-    allow_cpu_fallback: bool = False
-    device_id: int = 0
-    graph_level: int | None = None
-    intra_op_threads: int = 0
-    inter_op_threads: int = 1
-    parallel: bool = False
-    enable_mem_arena: bool = True
-    enable_mem_pattern: bool = True
-    config_entries: Mapping[str, str] = field(default_factory=dict)
-
-
 def _runtime() -> Any:
     import onnxruntime  # noqa: PLC0415  heavy: opens late
 
     onnxruntime.disable_telemetry_events()
     return onnxruntime
-
-
-def _session_options(runtime: Any, options: OnnxOptions, threads: int) -> Any:
-    settings = runtime.SessionOptions()
-    settings.intra_op_num_threads = threads
-    settings.inter_op_num_threads = options.inter_op_threads
-    mode = "ORT_PARALLEL" if options.parallel else "ORT_SEQUENTIAL"
-    settings.execution_mode = getattr(runtime.ExecutionMode, mode)
-    settings.log_severity_level = _LOG_WARNINGS
-    settings.enable_cpu_mem_arena = options.enable_mem_arena
-    settings.enable_mem_pattern = options.enable_mem_pattern and not options.parallel
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    for name, value in options.config_entries.items():
-        settings.add_session_config_entry(name, value)
-    level = _GRAPH_LEVELS.get(options.graph_level or 0, "ORT_ENABLE_ALL")
-    settings.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, level)
-    return settings
 
 
 def _open(runtime: Any, model_file: Path, settings: Any, providers: list[Any]) -> Any:
@@ -158,7 +98,7 @@ def inspect_onnx(model_file: Path) -> GraphSpecs:
         When the file is no model that ONNX Runtime can load, or holds no plain tensors.
     """
     runtime = _runtime()
-    settings = _session_options(runtime, OnnxOptions(cores=1), 1)
+    settings = session_options(runtime, OnnxOptions(cores=1), 1)
     settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level = _LOG_ERRORS  # what there is to warn of is said when it is opened
     return _specs(model_file, _open(runtime, model_file, settings, [_CPU]))
@@ -180,7 +120,7 @@ class OnnxBackend:
         self._runtime = runtime
         providers = _available(runtime, model_file, options)
         threads = options.intra_op_threads or (options.cores if providers else 1)
-        settings = _session_options(runtime, options, threads)
+        settings = session_options(runtime, options, threads)
         self._narrow = _open(runtime, model_file, settings, [*providers, _CPU])
         in_use = self._narrow.get_providers()
         missing = [name for name, _ in providers if name not in in_use]
@@ -191,7 +131,7 @@ class OnnxBackend:
         self._hold_much: set[Any] = set()  # sessions
         self._wide = self._narrow
         if self.device == "cpu" and not options.intra_op_threads and options.cores > 1:
-            settings = _session_options(runtime, options, options.cores)
+            settings = session_options(runtime, options, options.cores, has_the_cores=True)
             self._wide = _open(runtime, model_file, settings, [_CPU])
         self.specs = _specs(model_file, self._narrow)
         self._output_names = [spec.name for spec in self.specs.outputs]

@@ -8,7 +8,8 @@ from pathlib import Path
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import TensorSpec
 from segserve.execution.backend import Backend, GraphSpecs
-from segserve.execution.onnx import OnnxBackend, OnnxOptions, inspect_onnx
+from segserve.execution.onnx import OnnxBackend, inspect_onnx
+from segserve.execution.onnx_settings import OnnxOptions
 from segserve.execution.torchscript import TorchOptions, TorchScriptBackend, inspect_torchscript
 from segserve.families.parameter_values import nearest
 from segserve.repository.layout import is_torchscript
