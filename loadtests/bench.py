@@ -105,13 +105,14 @@ class Bench:
         bare = self._bare.run("throughput", self._plan.seconds)
         self._keep(bare_per_s=bare.per_s, bare_per_cpu_s=bare.per_cpu_s)
         self._keep(bare_p50_ms=self._bare.run("latency", self._plan.seconds).p50_ms)
+        self._keep(awake_p50_ms=self._bare.run("latency_awake", self._plan.seconds).p50_ms)
         for concurrency in CONCURRENCIES:
             self._keep_served(f"c{concurrency}", self._segmented(one.requests, concurrency))
         self._keep_served("mixed", self._segmented(mixed.requests, 8))
         if h2load.available():
             target = Target(f"127.0.0.1:{self._server.grpc_port}", payloads.SEGMENT)
-            requests = max(int(self.value("c8_per_s") * self._plan.seconds), 32)
-            for concurrency in CONCURRENCIES[1:]:
+            for concurrency in CONCURRENCIES:
+                requests = max(int(self.value(f"c{concurrency}_per_s") * self._plan.seconds), 32)
                 run = h2load.run_h2load(target, one.requests[0], concurrency, requests)
                 self._keep(**{f"h2load_c{concurrency}_per_s": run.per_s})
         for name, body in echoes.items():
@@ -160,8 +161,11 @@ class Bench:
             yield self.row(f"{what}, p50", f"{name}_p50_ms", "ms")
             yield self.row(f"{what}, p99", f"{name}_p99_ms", "ms")
         yield self.row("served c1, p50", "c1_p50_ms", "ms", "bare_p50_ms", "ratio <= 1.25")
+        yield self.row("served c1, p50, over threads awake", "c1_p50_ms", "ms", "awake_p50_ms")
         yield self.row("served c1, p99", "c1_p99_ms", "ms")
         yield self.row("served c1, wall", "c1_per_s", "images/s")
+        if "h2load_c1_per_s" in self.samples:
+            yield self.row("served c1, wall, h2load", "h2load_c1_per_s", "images/s")
         yield self.row("mixed sizes c8, wall", "mixed_per_s", "images/s", "c8_per_s", GOAL_MIXED)
         yield self.row("mixed sizes c8, CPU", "mixed_per_cpu_s", "images/CPU-s", "c8_per_cpu_s")
         yield from self._message_rows()
