@@ -1,8 +1,7 @@
 """The bare loop: decode, model, masks with our own kernels, and no server around them.
 
-Run as a process of its own, so that its CPU can be counted: it reads ``throughput SECONDS``,
-``latency SECONDS`` or ``latency_awake SECONDS`` from stdin, line by line, and answers each with one
-JSON object, `Bare`.
+Run as a process of its own, so that its CPU can be counted: it reads ``throughput SECONDS`` or
+``latency SECONDS`` from stdin, line by line, and answers each with one JSON object, `Bare`.
 """
 
 from __future__ import annotations
@@ -60,11 +59,7 @@ class BareLoop:
         self._process = process
 
     def run(self, what: str, seconds: float) -> Bare:
-        """Run ``throughput`` (a thread a core) or ``latency`` (one thread, an all-core session).
-
-        ``latency_awake`` has the all-core session as the server has it: its threads spin during a
-        run, where those of ``latency`` sleep as often as they wait.
-        """
+        """Run ``throughput`` (a thread a core) or ``latency`` (one thread, an all-core session)."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the bare loop has no pipes")
         self._process.stdin.write(f"{what} {seconds}\n")
@@ -94,9 +89,7 @@ def bare_loop(model: Path, images: Sequence[Path], cores: int) -> Iterator[BareL
 class _Pipeline:
     """One image after another through one session."""
 
-    def __init__(
-        self, model: Path, images: Sequence[bytes], threads: int, *, awake: bool = False
-    ) -> None:
+    def __init__(self, model: Path, images: Sequence[bytes], threads: int) -> None:
         config = parse_config((model / "config.pbtxt").read_text(), source="config.pbtxt")
         labels = read_labels(model / "labels.txt")
         family = build_family(
@@ -110,7 +103,7 @@ class _Pipeline:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         for entry in ("session.intra_op.allow_spinning", "session.force_spinning_stop"):
-            options.add_session_config_entry(entry, "1" if awake else "0")
+            options.add_session_config_entry(entry, "1" if threads > 1 else "0")  # as the server
         self._session = onnxruntime.InferenceSession(
             str(model / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
@@ -167,11 +160,9 @@ def main() -> None:
     arguments = parser.parse_args()
     sys.setswitchinterval(_SWITCH_S)
     images = [path.read_bytes() for path in arguments.images]
-    model, cores = arguments.model, arguments.cores
     modes = {
-        "throughput": (_Pipeline(model, images, 1), cores),
-        "latency": (_Pipeline(model, images, cores), 1),
-        "latency_awake": (_Pipeline(model, images, cores, awake=True), 1),
+        "throughput": (_Pipeline(arguments.model, images, 1), arguments.cores),
+        "latency": (_Pipeline(arguments.model, images, arguments.cores), 1),
     }
     for pipeline, threads in modes.values():
         _measure(pipeline, threads, 0.2)
