@@ -50,6 +50,26 @@ async def test_a_burst_behind_a_lone_item_is_shared_among_all_cores(shut_desk):
     assert desk.sizes == [1, 4, 2, 1]
 
 
+async def test_rows_that_run_long_on_a_core_run_one_by_one(open_desk, desk_over):
+    model = open_desk().model
+
+    def slow(inputs):
+        time.sleep(0.12 * len(inputs["x"]))
+        return model(inputs)
+
+    class Slots:
+        def spare(self):
+            return True
+
+        async def run(self, work, **told):
+            return await asyncio.to_thread(work, slow)
+
+    desk = desk_over(Slots(), spread=True)
+    await asyncio.gather(*(desk.submit(float(i)) for i in range(2)))
+    await asyncio.gather(*(desk.submit(float(i)) for i in range(2)))
+    assert desk.sizes == [2, 1, 1]
+
+
 async def test_one_batch_per_instance(shut_desk):
     desk = shut_desk(instances=2, max_batch_size=1)
     tasks = [desk.submit(float(i)) for i in range(5)]

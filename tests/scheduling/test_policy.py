@@ -46,6 +46,16 @@ def test_a_busy_cpu_instance_has_its_share_too(count, taken):
     assert decide([waiting(count=count)], BatchLimits(8), 1, 10.0, 1) == Take("a", min(count, 8))
 
 
+@pytest.mark.parametrize(
+    ("row_s", "taken"), [(0.0, 4), (0.01, 4), (0.04, 2), (0.06, 1), (0.2, 1), (9.0, 1)]
+)
+def test_a_cpu_batch_is_cut_shorter_where_rows_run_long(row_s, taken):
+    limits = BatchLimits(8, instances=2, spread=True)
+    one = [waiting(count=8)]
+    assert decide(one, limits, 2, 10.0, 0, lambda _: row_s) == Take("a", taken)
+    assert decide(one, BatchLimits(8), 2, 10.0, 0, lambda _: row_s) == Take("a", 8)
+
+
 def test_the_longest_waiting_shape_goes_first_however_few():
     busy, rare = waiting("busy", 50, oldest_s=10.0), waiting("rare", 1, oldest_s=9.0)
     assert decide([busy, rare], BatchLimits(8), 1, 11.0) == Take("rare", 1)

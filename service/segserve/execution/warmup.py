@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -84,20 +85,28 @@ class WarmSample:
     count: int = 1
 
 
-def run_samples(backends: Sequence[Backend], samples: Sequence[WarmSample]) -> None:
+def run_samples(backends: Sequence[Backend], samples: Sequence[WarmSample]) -> float:
     """Run every sample on every backend, both ways; then let the backends settle.
+
+    Returns
+    -------
+    float
+        Seconds of the last sample's last run on one core; 0 where there was none.
 
     Raises
     ------
     LoadFailed
         Naming the sample that the model failed on.
     """
+    took_s = 0.0
     for sample in samples:
         try:
             inputs = {name: tensor.array() for name, tensor in sample.inputs.items()}
             for backend in backends:
                 for _ in range(max(1, sample.count)):
+                    start_s = time.monotonic()
                     backend.run(inputs, wide=False)
+                    took_s = time.monotonic() - start_s
                     backend.run(inputs, wide=True)
                 if sample is samples[-1]:
                     backend.settle(inputs)
@@ -106,3 +115,4 @@ def run_samples(backends: Sequence[Backend], samples: Sequence[WarmSample]) -> N
             raise LoadFailed(
                 f"warm-up '{sample.name}' with {shapes} failed: {error.message}"
             ) from error
+    return took_s

@@ -19,6 +19,7 @@ from segserve.scheduling.batch_run import ModelRun, Outcome, RunModel
 from segserve.scheduling.item import BatchResult, Entry, Item, fresh
 from segserve.scheduling.policy import BatchLimits, Take, WaitUntil, decide
 from segserve.scheduling.queues import BucketQueues
+from segserve.scheduling.row_times import RowTimes
 from segserve.scheduling.slot_work import run_entries, unwanted
 
 log = logging.getLogger(__name__)
@@ -67,13 +68,18 @@ class Batcher:
     slots : Slots
     limits : BatchLimits
     observer : BatchObserver
+    row_s : float
+        Seconds that the model runs for one row, as far as is known before it has.
     """
 
-    def __init__(self, slots: Slots, limits: BatchLimits, observer: BatchObserver) -> None:
+    def __init__(
+        self, slots: Slots, limits: BatchLimits, observer: BatchObserver, row_s: float = 0.0
+    ) -> None:
         self._slots = slots
         self._limits = limits
         self._observer = observer
         self._queues = BucketQueues(limits)
+        self._times = RowTimes(row_s)
         self._running: set[asyncio.Task[None]] = set()
         self._pump_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -151,7 +157,8 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while True:
             now_s = time.monotonic()
-            match decide(self._queues.waiting(), self._limits, idle, now_s, busy):
+            waiting, row_s = self._queues.waiting(), self._times.row_s
+            match decide(waiting, self._limits, idle, now_s, busy, row_s):
                 case Take(bucket, count):
                     entries = self._queues.take(bucket, count)
                     if entries:
@@ -213,6 +220,7 @@ class Batcher:
             )
             runs[run] = None
         for run in runs:
+            self._times.seen(outcomes[0][0].item.bucket, run.infer_s / run.batch_size)
             self._observer.batch_done(run.batch_size, run.batch_s, run.infer_s)
 
     # --- ending

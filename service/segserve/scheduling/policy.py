@@ -6,9 +6,11 @@ longest at the best priority comes first, so that no image size starves another.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
+
+_LONGEST_S, _SHORTEST_S = 0.1, 1e-6
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class BatchLimits:
     instances : int
         Batches that may run at the same time.
     spread : bool
-        Share what waits among the instances (CPU: a batch of n takes as long as n runs of one)
-        instead of filling one batch (accelerators).
+        Share what waits among the instances (CPU: a batch of n takes as long as n runs of one, and
+        the memory of all of them) instead of filling one batch (accelerators). A batch that would
+        run for more than a tenth of a second is cut shorter: it would save nothing.
     max_buckets : int
         Shapes that may wait at the same time.
     priority_levels : int
@@ -148,6 +151,7 @@ def decide(
     idle_instances: int,
     now_s: float,
     busy_instances: int = 0,
+    row_s: Callable[[Hashable], float] = lambda _: 0.0,
 ) -> Take | WaitUntil | None:
     """Choose the next batch.
 
@@ -161,6 +165,8 @@ def decide(
         On the clock of `Waiting.oldest_s`.
     busy_instances : int
         They run what was cut before, and come for their share of what waits.
+    row_s : callable
+        Gives the seconds that a row of a bucket runs on one core; 0 where nobody knows.
 
     Returns
     -------
@@ -172,16 +178,18 @@ def decide(
     earliest_s = inf
     for candidate in sorted(waiting, key=lambda w: (w.rank, w.oldest_s)):
         ripe_s = candidate.oldest_s + limits.max_queue_delay_s
-        count = _batch_size(
-            candidate.count, limits, idle_instances + busy_instances, expired=now_s >= ripe_s
-        )
+        share = candidate.count
+        if limits.spread:
+            sharers = idle_instances + busy_instances
+            share = min(ceil(share / sharers), _rows_in_time(row_s(candidate.bucket)))
+        count = _batch_size(candidate.count, limits, share, expired=now_s >= ripe_s)
         if count:
             return Take(candidate.bucket, count)
         earliest_s = min(earliest_s, ripe_s)
     return WaitUntil(earliest_s) if waiting else None
 
 
-def _batch_size(count: int, limits: BatchLimits, sharers: int, *, expired: bool) -> int:
+def _batch_size(count: int, limits: BatchLimits, share: int, *, expired: bool) -> int:
     """Give how many of `count` to run now; 0 for wait."""
     if limits.max_batch_size <= 1:
         return 1
@@ -191,4 +199,8 @@ def _batch_size(count: int, limits: BatchLimits, sharers: int, *, expired: bool)
         return preferred
     if not expired and most < limits.max_batch_size:
         return 0
-    return min(most, ceil(count / sharers)) if limits.spread else most
+    return min(most, share)
+
+
+def _rows_in_time(row_s: float) -> int:
+    return max(1, int(_LONGEST_S / max(row_s, _SHORTEST_S)))

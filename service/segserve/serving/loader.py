@@ -39,11 +39,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Opened:
-    """What the blocking part of a load gives."""
+    """What the blocking part of a load gives; warm-up has measured `row_s`."""
 
     config: ModelConfig
     family: Family | None
     backends: tuple[Backend, ...]
+    row_s: float
 
 
 class _Observer:
@@ -129,12 +130,12 @@ class Loader:
             config.output_specs(),
             max_image_pixels=self._max_image_pixels,
         )
-        backends = self._open_backends(config, plan, version, family)
-        return _Opened(config, family, backends)
+        backends, row_s = self._open_backends(config, plan, version, family)
+        return _Opened(config, family, backends, row_s)
 
     def _open_backends(
         self, config: ModelConfig, plan: LoadPlan, version: VersionFiles, family: Family | None
-    ) -> tuple[Backend, ...]:
+    ) -> tuple[tuple[Backend, ...], float]:
         """Open and warm sessions while another thread gets the family's kernels ready."""
         with ThreadPoolExecutor(1, "kernels") as beside:
             kernels = beside.submit(self._kernels.ready, family.kernels) if family else None
@@ -144,13 +145,13 @@ class Loader:
                 config, version.model_file, self._cpu.pool.cores, self._cpu.worker_bytes
             )
             try:
-                warm(config, family, backends, plan.directory.path)
+                row_s = warm(config, family, backends, plan.directory.path)
                 _tell_warmed(kernels.result() if kernels else None)
             except BaseException:
                 for backend in backends:
                     backend.close()
                 raise
-        return backends
+        return backends, row_s
 
     def _assemble(self, plan: LoadPlan, version: VersionFiles, opened: _Opened) -> ServedModel:
         config = opened.config
@@ -174,7 +175,7 @@ class Loader:
             outputs=config.output_specs(),
             family=opened.family,
             instances=instances,
-            batcher=Batcher(instances, limits, _Observer(metrics, meter)),
+            batcher=Batcher(instances, limits, _Observer(metrics, meter), opened.row_s),
             prepared=Prepared(2 * limits.instances * batch),
             slabs=SlabAllocator(batch),
             cpu=self._cpu,

@@ -259,18 +259,19 @@ class ServedModel:
             async with parts.prepared.row(request.deadline, bulk=bulk):
                 rows = parts.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
                 prepare = partial(prepare_image, look.finisher.family, request.image, plan, rows)
+                pool, batcher = parts.cpu.pool, parts.batcher
+                line = decode_line(plan, pool, batcher) if self._on_cpu else Priority.PRE
                 item = Item(
                     inputs=rows,
                     bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
                     deadline=request.deadline,
                     queue_timeout_us=request.queue_timeout_us,
                     priority=request.priority,
+                    first=prepare if line is None else None,
                     then=look.finisher.unrefined(request, plan) if self._on_cpu else None,
                 )
-                pool, batcher = parts.cpu.pool, parts.batcher
-                line = decode_line(plan, pool, batcher) if self._on_cpu else Priority.PRE
                 if line is None:
-                    result = await batcher.submit(replace(item, first=prepare))
+                    result = await batcher.submit(item)
                     return *result.begun, result
                 digest, decode_s = await pool.run(
                     prepare, priority=line, bulk=bulk, deadline=request.deadline

@@ -17,13 +17,18 @@ from segserve.repository.paths import inside_folder
 
 def warm(
     config: ModelConfig, family: Family | None, backends: Sequence[Backend], folder: Path
-) -> None:
+) -> float:
     """Run ``model_warmup`` and one image of every warm shape of the family.
 
     Parameters
     ----------
     folder : Path
         The model's folder; ``input_data_file`` is looked for in its ``warmup/``.
+
+    Returns
+    -------
+    float
+        Seconds that one row runs on one core, about; 0 where nothing was run.
 
     Raises
     ------
@@ -33,7 +38,12 @@ def warm(
     samples = configured_samples(config, folder)
     if family is not None:
         samples += [_bucket(config, height, width) for height, width in family.warm_shapes]
-    run_samples(backends, samples)
+    took_s = run_samples(backends, samples)
+    return took_s / _rows(samples[-1]) if config.max_batch_size and samples else took_s
+
+
+def _rows(sample: WarmSample) -> int:
+    return max(1, next(iter(sample.inputs.values())).shape[0])
 
 
 def configured_samples(config: ModelConfig, folder: Path) -> list[WarmSample]:

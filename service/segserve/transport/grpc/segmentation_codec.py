@@ -19,7 +19,13 @@ from segserve.core.messages import (
     SegmentResponse,
     Timings,
 )
-from segserve.core.options import MaskFormat, OutputSize, Refine, SegmentOptions
+from segserve.core.options import (
+    DEFAULT_OPTIONS,
+    MaskFormat,
+    OutputSize,
+    Refine,
+    SegmentOptions,
+)
 from segserve.core.prompts import Point, Prompt
 from segserve.core.regions import Regions, Rle
 from segserve.generated.segserve.v1 import segmentation_pb2 as pb
@@ -48,7 +54,7 @@ def decode_request(data: Buffer, call: Call) -> SegmentRequest:
     return SegmentRequest(
         model=model_ref(message.model_name, message.model_version),
         image=image,
-        options=_options(message.options, message.prompts),
+        options=_options(message),
         id=message.id,
         deadline=call.deadline,
         priority=message.priority,
@@ -117,7 +123,11 @@ def _pixels(model: str, sizes: pb.RawImage, data: Buffer) -> RawImage:
     return RawImage(np.frombuffer(data, dtype=np.uint8).reshape(height_px, width_px, _CHANNELS))
 
 
-def _options(message: pb.SegmentOptions, prompts: pb.Prompts) -> SegmentOptions:
+def _options(request: pb.SegmentRequest) -> SegmentOptions:
+    if not (request.HasField("options") or request.HasField("prompts")):
+        return DEFAULT_OPTIONS
+    message, prompts = request.options, request.prompts
+
     def given(name: str) -> Any:
         return getattr(message, name) if message.HasField(name) else None
 
