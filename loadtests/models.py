@@ -33,6 +33,8 @@ from segserve.generated.segserve.v1 import segmentation_pb2
 
 GOAL = "ratio >= 0.9"
 _EXPORTED = Path("build") / "bench-models"
+_IMAGES = 12
+"""At least so many in a measurement: beginning and end of the load weigh little then."""
 _WARM_UP_S = 900.0  # some take minutes for an image, and warm up in two sessions
 _EXPLICIT = ("--model-control-mode", "explicit", "--load-model")
 
@@ -45,7 +47,7 @@ class Plan:
     ----------
     rounds : int
     seconds : float
-        Of each measurement, at least.
+        Of each measurement, at least; slow models take longer.
     threads : int
         Cores of each side.
     concurrency : int
@@ -133,11 +135,12 @@ def measure(subject: Subject, image: Path, plan: Plan) -> list[Row]:
         flags = (*_EXPLICIT, subject.recipe, "--cpu-threads", str(plan.threads))
         server = stack.enter_context(running_server(subject.repository, *flags, start_s=_WARM_UP_S))
         target = Target(f"127.0.0.1:{server.grpc_port}", SEGMENT)
+        seconds = max(plan.seconds, _IMAGES / bare.run(0.0).per_s)
         for number in range(plan.rounds):
             print(f"{subject.recipe}: round {number + 1} of {plan.rounds}", flush=True)
             rates["eager"].append(eager.run(plan.seconds).per_s)
-            rates["bare"].append(bare.run(plan.seconds).per_s)
-            rates["served"].append(run_load(target, [body], plan.concurrency, plan.seconds).per_s)
+            rates["bare"].append(bare.run(seconds).per_s)
+            rates["served"].append(run_load(target, [body], plan.concurrency, seconds).per_s)
         return rows(subject.recipe, {k: median(v) for k, v in rates.items()}, eager.said)
 
 
