@@ -1,8 +1,8 @@
 """Format, size and orientation from headers, and what hostile bytes may do: nothing."""
 
 import struct
-import time
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -96,11 +96,11 @@ def test_broken_headers_are_named(data: bytes, names: str) -> None:
         read_header(data)
 
 
-def test_many_small_chunks_are_not_walked_for_ever() -> None:
+def test_many_small_chunks_are_not_walked_for_ever(own_cpu_s: Callable[[], float]) -> None:
     data = png_header(5, 5) + chunk(b"tEXt", b"") * 200_000
-    start_s = time.process_time()
+    start_s = own_cpu_s()
     assert read_header(data).orientation is Orientation.UPRIGHT
-    assert time.process_time() - start_s < 0.1
+    assert own_cpu_s() - start_s < 0.1
 
 
 STARTS = [b"", b"\xff\xd8\xff", PNG, png_header(3, 3), b"RIFF\0\0\0\0WEBPVP8X", b"RIFF\0\0\0\0WEBP"]

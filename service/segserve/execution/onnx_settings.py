@@ -56,8 +56,8 @@ def session_options(
 ) -> Any:
     """Give a session's settings.
 
-    Threads that spin while others have work slow those down, so none do (SERVING.md), but for those
-    of a session whose runs have all cores to themselves, and as long as the run lasts: where they
+    Threads that spin while others have work slow those down, so none do, but for those of a
+    session whose runs have all cores to themselves, and as long as the run lasts: where they
     sleep, every layer of a network waits for a core to wake up. On two cores the demo models take
     12 to 18 % less time so, and no more CPU.
 

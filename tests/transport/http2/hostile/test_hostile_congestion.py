@@ -74,12 +74,11 @@ async def test_waking_again_and_again_costs_once():
     waiters = Waiters()
     tasks = [asyncio.create_task(waiters.wait()) for _ in range(2000)]
     await asyncio.sleep(0)
-    begin_s = time.process_time()
-    for _ in range(5000):
-        waiters.wake()
-    assert time.process_time() - begin_s < 0.2
+    assert len(waiters) == 2000
+    waiters.wake()
+    assert len(waiters) == 0  # nobody is left for the next to look at, though none has run yet
+    waiters.wake()
     await asyncio.gather(*tasks)
-    assert len(waiters) == 0
 
 
 LAST_ACTS = {"a broken rule": lambda peer: peer.raw(Kind.DATA, 0, 0), "an end": None}

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 
 import pytest
 from hyperframe.frame import (
@@ -75,23 +74,23 @@ def test_windows_of_one_byte_and_below_zero(run, serving, table):
     run(scenario())
 
 
-def test_the_more_answers_wait_for_a_window_the_less_each_window_costs_them():
+def test_the_more_answers_wait_for_a_window_the_less_each_window_costs_them(own_cpu_s):
     """Thousands of answered calls behind a closed window must not be walked for each event."""
     sender = Sender(lambda _buffers: None)
     sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: 0})
     count = 4000
-    begin_s = time.process_time()
+    begin_s = own_cpu_s()
     for number in range(count):
         stream = sender.open(1 + 2 * number)
         sender.body(stream, b"answer")
         sender.end(stream, b"")
     for _ in range(count):
         sender.window_update(1, 1)
-    assert time.process_time() - begin_s < 0.5
+    assert own_cpu_s() - begin_s < 0.5
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_settings_cost_the_same_however_many_streams_are_open(answered):
+def test_settings_cost_the_same_however_many_streams_are_open(answered, own_cpu_s):
     def cost_s(streams):
         sender = Sender(lambda _buffers: None)
         sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: 0})
@@ -99,17 +98,16 @@ def test_settings_cost_the_same_however_many_streams_are_open(answered):
             stream = sender.open(1 + 2 * number)
             if answered:
                 sender.body(stream, b"answer")
-        begin_s = time.process_time()
+        begin_s = own_cpu_s()
         for number in range(4000):
             sender.settings({SettingsFrame.INITIAL_WINDOW_SIZE: number % 2})
         sender.flush()
-        return time.process_time() - begin_s
+        return own_cpu_s() - begin_s
 
-    # The best of three: a collection of garbage in between is not what a frame costs.
-    assert min(cost_s(4000) for _ in range(3)) < 0.2
+    assert cost_s(4000) < 0.2
 
 
-async def test_a_window_that_opens_bit_by_bit_does_not_wake_all_who_wait(pair):
+async def test_a_window_that_opens_bit_by_bit_does_not_wake_all_who_wait(pair, own_cpu_s):
     for _ in range(400):
         pair.request(end=False)
     pair.exchange()
@@ -119,12 +117,12 @@ async def test_a_window_that_opens_bit_by_bit_does_not_wake_all_who_wait(pair):
     waiting = [asyncio.create_task(stream.drained()) for stream in streams]
     more = WindowUpdateFrame(0, window_increment=1).serialize()
     await asyncio.sleep(0.01)
-    begin_s = time.process_time()
+    begin_s = own_cpu_s()
     for _ in range(300):
         pair.feed(more)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    assert time.process_time() - begin_s < 0.15
+    assert own_cpu_s() - begin_s < 0.15
     pair.session.lose()
     async with asyncio.timeout(5):
         await asyncio.gather(*waiting)
