@@ -135,7 +135,9 @@ def measure(subject: Subject, image: Path, plan: Plan) -> list[Row]:
         flags = (*_EXPLICIT, subject.recipe, "--cpu-threads", str(plan.threads))
         server = stack.enter_context(running_server(subject.repository, *flags, start_s=_WARM_UP_S))
         target = Target(f"127.0.0.1:{server.grpc_port}", SEGMENT)
+        # Both have the memory of their runs then, which large images fault in for seconds.
         seconds = max(plan.seconds, _IMAGES / bare.run(0.0).per_s)
+        run_load(target, [body], plan.concurrency, 0.1)
         for number in range(plan.rounds):
             print(f"{subject.recipe}: round {number + 1} of {plan.rounds}", flush=True)
             rates["eager"].append(eager.run(plan.seconds).per_s)
