@@ -84,11 +84,11 @@ async def test_a_backend_is_not_lent_again_before_its_run_has_ended():
         return run({"x": np.zeros(1)})
 
     instances = Instances(backends, 2, pool)
-    gone = asyncio.create_task(instances.run(slow, alone=False))
+    gone = asyncio.ensure_future(instances.run(slow, alone=False))
     await asyncio.sleep(0.01)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
-    second = asyncio.create_task(instances.run(quick, alone=False))
+    second = asyncio.ensure_future(instances.run(quick, alone=False))
     await asyncio.sleep(0.01)
     gate.set()
     await second
@@ -144,7 +144,7 @@ async def test_a_run_on_one_core_leaves_the_others_free():
         gate.wait(5)
         return run({"x": np.zeros(1)})
 
-    task = asyncio.create_task(instances.run(slow, alone=True))
+    task = asyncio.ensure_future(instances.run(slow, alone=True))
     await asyncio.sleep(0.01)
     beside = pool.run(lambda: "done", priority=Priority.POST)
     assert await asyncio.wait_for(beside, 2) == "done"
@@ -158,14 +158,11 @@ async def test_bulk_batches_wait_behind_others():
     instances = Instances([FakeBackend()], 3, pool)
     blocker = asyncio.create_task(pool.run(gate.wait, priority=Priority.RUN))
     await asyncio.sleep(0.01)
-    tasks = [
-        asyncio.create_task(
-            instances.run(lambda run, b=bulk: order.append(b), alone=False, bulk=bulk)
-        )
+    runs = [
+        instances.run(lambda run, b=bulk: order.append(b), alone=False, bulk=bulk)
         for bulk in (True, False)
     ]
-    await asyncio.sleep(0)
     gate.set()
-    await asyncio.gather(blocker, *tasks)
+    await asyncio.gather(blocker, *runs)
     assert order == [False, True]
     await pool.close()

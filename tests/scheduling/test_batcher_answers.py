@@ -102,13 +102,22 @@ async def test_a_model_without_a_row_per_item_fails_all_and_is_not_asked_again(o
     assert await desk.value(desk.submit(5.0)) == 10.0
 
 
-async def test_slots_that_break_answer_everybody(desk_over, caplog):
+async def break_later():
+    raise RuntimeError("no thread")
+
+
+def break_at_once():
+    raise RuntimeError("no thread")
+
+
+@pytest.mark.parametrize("broken", [break_later, break_at_once])
+async def test_slots_that_break_answer_everybody(desk_over, caplog, broken):
     class Broken:
         def spare(self):
             return True
 
-        async def run(self, work, *, alone, **told):
-            raise RuntimeError("no thread")
+        def run(self, work, *, alone, **told):
+            return broken()
 
     desk = desk_over(Broken())
     results = await asyncio.gather(desk.submit(1.0), desk.submit(2.0), return_exceptions=True)

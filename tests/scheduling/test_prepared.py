@@ -11,34 +11,34 @@ from segserve.scheduling.prepared import Prepared
 
 async def test_waits_for_room_and_a_cancelled_waiter_costs_no_place():
     prepared = Prepared(1)
-    async with prepared.row(NO_DEADLINE):
-        waiter = asyncio.create_task(prepared.row(NO_DEADLINE).__aenter__())
+    with await prepared.row(NO_DEADLINE):
+        waiter = asyncio.create_task(prepared.row(NO_DEADLINE))
         await asyncio.sleep(0.01)
         assert prepared.waiting == 1
         waiter.cancel()
         await asyncio.gather(waiter, return_exceptions=True)
         assert prepared.waiting == 0
-    async with asyncio.timeout(1), prepared.row(NO_DEADLINE):
-        pass
+    async with asyncio.timeout(1):
+        (await prepared.row(NO_DEADLINE)).release()
 
 
 async def test_a_deadline_is_looked_at_again_once_there_is_room():
     prepared = Prepared(1)
     with pytest.raises(DeadlineExceeded):
-        await prepared.row(Deadline.after(-1)).__aenter__()
-    async with asyncio.timeout(1), prepared.row(NO_DEADLINE):
-        pass
+        await prepared.row(Deadline.after(-1))
+    async with asyncio.timeout(1):
+        (await prepared.row(NO_DEADLINE)).release()
 
 
 async def test_a_deadline_that_passes_while_waiting_is_answered_then():
     prepared = Prepared(1)
-    async with prepared.row(NO_DEADLINE):
+    with await prepared.row(NO_DEADLINE):
         async with asyncio.timeout(1):
             with pytest.raises(DeadlineExceeded):
-                await prepared.row(Deadline.after(0.01)).__aenter__()
+                await prepared.row(Deadline.after(0.01))
         assert prepared.waiting == 0
-    async with asyncio.timeout(1), prepared.row(Deadline.after(1)):
-        pass
+    async with asyncio.timeout(1):
+        (await prepared.row(Deadline.after(1))).release()
 
 
 async def test_first_come_first_served_and_never_more_than_there_are():
@@ -47,7 +47,7 @@ async def test_first_come_first_served_and_never_more_than_there_are():
 
     async def hold(n):
         nonlocal inside, most
-        async with prepared.row(Deadline.after(5)):
+        with await prepared.row(Deadline.after(5)):
             order.append(n)
             inside += 1
             most = max(most, inside)
@@ -62,10 +62,10 @@ async def test_bulk_images_wait_behind_others_but_not_for_ever():
     prepared, order = Prepared(1), []
 
     async def hold(bulk):
-        async with prepared.row(NO_DEADLINE, bulk=bulk):
+        with await prepared.row(NO_DEADLINE, bulk=bulk):
             order.append(bulk)
 
-    async with prepared.row(NO_DEADLINE):
+    with await prepared.row(NO_DEADLINE):
         tasks = [asyncio.create_task(hold(bulk)) for bulk in [True, True] + [False] * 9]
         await asyncio.sleep(0)
         assert prepared.waiting == 11
@@ -76,12 +76,11 @@ async def test_bulk_images_wait_behind_others_but_not_for_ever():
 
 async def test_a_place_that_comes_when_the_caller_goes_is_passed_on():
     prepared = Prepared(1)
-    first = prepared.row(NO_DEADLINE)
-    await first.__aenter__()
-    gone = asyncio.create_task(prepared.row(NO_DEADLINE).__aenter__())
-    stays = asyncio.create_task(prepared.row(NO_DEADLINE).__aenter__())
+    first = await prepared.row(NO_DEADLINE)
+    gone = asyncio.create_task(prepared.row(NO_DEADLINE))
+    stays = asyncio.create_task(prepared.row(NO_DEADLINE))
     await asyncio.sleep(0)
-    await first.__aexit__(None, None, None)
+    first.release()
     gone.cancel()
     async with asyncio.timeout(1):
         await stays

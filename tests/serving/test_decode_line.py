@@ -19,18 +19,18 @@ def overhear(house):
     """Note in ``house.asked`` what the pool is asked to do; runs wait for ``house.gate``."""
     house.asked, house.gate = [], threading.Event()
     house.gate.set()
-    run = house.pool.run
+    submit = house.pool.submit
 
-    async def told(work, *, priority, **more):
+    def told(work, *, priority, **more):
         house.asked.append(priority.name)
-        return await run(partial(held, work, priority), priority=priority, **more)
+        return submit(partial(held, work, priority), priority=priority, **more)
 
     def held(work, priority):
         if priority is Priority.RUN:
             house.gate.wait()
         return work()
 
-    house.pool.run = told
+    house.pool.submit = told
     return house
 
 

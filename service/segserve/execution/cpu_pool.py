@@ -115,13 +115,9 @@ class CpuPool:
         long: bool = False,
         deadline: Deadline = NO_DEADLINE,
     ) -> T:
-        """Run `work` on a thread once its tokens are free.
+        """Run `work` as `submit` does, and wait for it.
 
-        Work that says it is `long` never holds all cores, where there are two or more; what stands
-        behind it in its line goes first then.
-
-        A caller that is cancelled while waiting gives its place back at once; work that has begun
-        goes on to its end and its result is dropped.
+        A caller that is cancelled while waiting gives its place back at once.
 
         Raises
         ------
@@ -132,29 +128,61 @@ class CpuPool:
         Exception
             Whatever `work` raises; ``StopIteration`` as a RuntimeError.
         """
+        future = self.submit(
+            work, priority=priority, tokens=tokens, bulk=bulk, long=long, deadline=deadline
+        )
+        try:
+            return await future
+        finally:
+            if future.cancelled():
+                self._withdraw(future)
+            elif future.done():
+                future.exception()  # looked at, should the caller be gone in this very moment
+
+    def submit(
+        self,
+        work: Callable[[], T],
+        *,
+        priority: Priority,
+        tokens: int = 1,
+        bulk: bool = False,
+        long: bool = False,
+        deadline: Deadline = NO_DEADLINE,
+    ) -> asyncio.Future[T]:
+        """Have `work` run on a thread once its tokens are free.
+
+        Work that says it is `long` never holds all cores, where there are two or more; what stands
+        behind it in its line goes first then.
+
+        Returns
+        -------
+        asyncio.Future
+            Of what `run` gives or raises. Work that has begun goes on to its end when that is
+            cancelled, and its result is dropped.
+
+        Raises
+        ------
+        ShuttingDown
+            When the pool is closed.
+        """
         if self._closed:
             raise ShuttingDown("the server is stopping")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        future = self._loop.create_future()
+        future: asyncio.Future[T] = self._loop.create_future()
         job = _Job(work, min(tokens, self.cores), bulk, long, deadline, future)
-        line = (self._bulk if bulk else self._interactive)[priority]
-        line.append(job)
+        (self._bulk if bulk else self._interactive)[priority].append(job)
         self._admit()
-        try:
-            return await job.future  # type: ignore[no-any-return]  # the future of this very work
-        finally:
-            if job.future.cancelled():
-                self._withdraw(job, line)
-            elif job.future.done():
-                job.future.exception()  # looked at, should the caller be gone in this very moment
+        return future
 
-    def _withdraw(self, job: _Job, line: deque[_Job]) -> None:
-        try:
-            line.remove(job)
-        except ValueError:
-            return  # it has begun, or was never let wait
-        self._admit()
+    def _withdraw(self, future: asyncio.Future[T]) -> None:
+        """Let what waits for nobody leave its line, which it may have held back."""
+        for line in (*self._interactive, *self._bulk):
+            for place, job in enumerate(line):
+                if job.future is future:
+                    del line[place]
+                    self._admit()
+                    return
 
     def _admit(self) -> None:
         """Start what waits, best first, as long as tokens are free.
@@ -164,17 +192,20 @@ class CpuPool:
         """
         while self._free:
             long_goes = self._free_for_long > 0
-            interactive, bulk = (
-                _best(lines, long_goes=long_goes) for lines in (self._interactive, self._bulk)
-            )
+            interactive = _best(self._interactive, long_goes=long_goes)
+            bulk = _best(self._bulk, long_goes=long_goes)
             bulk_waits = bulk is not None
             bulks = self._turns.is_bulks(
                 interactive_waits=interactive is not None, bulk_waits=bulk_waits
             )
             best = bulk if bulks else interactive
-            if best is None or best.job.tokens > self._free:
+            if best is None:
                 return
-            job = best.take()
+            line, place = best
+            job = line[place]
+            if job.tokens > self._free:
+                return
+            del line[place]
             self._turns.started(bulk=job.bulk, bulk_waits=bulk_waits)
             self._count(job, -1)
             self._jobs.put(job)
@@ -244,25 +275,8 @@ class CpuPool:
             thread.join()
 
 
-@dataclass(frozen=True)
-class _Best:
-    """Who goes next, and where it stands."""
-
-    line: deque[_Job]
-    place: int
-
-    @property
-    def job(self) -> _Job:
-        return self.line[self.place]
-
-    def take(self) -> _Job:
-        job = self.job
-        del self.line[self.place]
-        return job
-
-
-def _best(lines: _Lines, *, long_goes: bool) -> _Best | None:
-    """Find who may start first; what nobody waits for any more leaves."""
+def _best(lines: _Lines, *, long_goes: bool) -> tuple[deque[_Job], int] | None:
+    """Find who may start first: its line and place; what nobody waits for any more leaves."""
     for line in lines:
         place = 0
         while place < len(line):
@@ -277,5 +291,5 @@ def _best(lines: _Lines, *, long_goes: bool) -> _Best | None:
             elif job.long and not long_goes:
                 place += 1
             else:
-                return _Best(line, place)
+                return line, place
     return None

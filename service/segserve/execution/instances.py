@@ -60,15 +60,17 @@ class Instances:
         """Whether what does not need the model would begin at once on another thread."""
         return self._pool is None or self._pool.spare()
 
-    async def run(
+    def run(
         self,
         work: Callable[[RunModel], T],
         *,
         alone: bool,
         bulk: bool = False,
         stop: Stop = never,
-    ) -> T:
+    ) -> asyncio.Future[T]:
         """Call ``work(run_model)`` on a thread, once there is a core or a device for it.
+
+        The future gives what `work` gives, or raises what it raises.
 
         What `work` does before the model runs (looking at who still waits, stacking the batch) is
         done at the last moment, and not on the event loop.
@@ -88,15 +90,13 @@ class Instances:
         ------
         ShuttingDown
             When the pool is closed.
-        Exception
-            Whatever `work` raises.
         """
         if self._pool is None:
             loop = asyncio.get_running_loop()
             job = partial(self._call, work, stop, wide=True)
-            return await loop.run_in_executor(self._threads, job)
+            return loop.run_in_executor(self._threads, job)
         wide = alone and not self._one_core and self._pool.idle()
-        return await self._pool.run(
+        return self._pool.submit(
             partial(self._call, work, stop, wide=wide),
             priority=Priority.RUN,
             bulk=bulk,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from segserve.ops.resize_torch import resize_normalise_torch
 
 _RANK = 3
 _CHANNELS = 3
+_SIZES_KEPT = 256
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,13 @@ class ImageHalf:
     rule: InputRule
     max_pixels: int
     size_input: str = ""
+    _placements: Callable[[Size], tuple[Placement, float]] = field(
+        init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Refuse rules that the network's input contradicts."""
+        object.__setattr__(self, "_placements", lru_cache(_SIZES_KEPT)(self._place))
         spec, dims = self.spec, self.spec.dims
         if spec.dtype is not DataType.FP32 or len(dims) != _RANK or dims[0] not in (-1, _CHANNELS):
             raise LoadFailed(
@@ -101,6 +107,19 @@ class ImageHalf:
                 source = (header.height_px, header.width_px)
             case RawImage(pixels):
                 source = self._raw_size(pixels)
+        placement, padding_ratio = self._placements(source)
+        return Plan(
+            source_width_px=source[1],
+            source_height_px=source[0],
+            inputs_shapes=self._shapes(placement.network),
+            bucket=placement.network,
+            decoded_bytes=_CHANNELS * source[0] * source[1],
+            padding_ratio=padding_ratio,
+            context=ImageContext(placement, header),
+        )
+
+    def _place(self, source: Size) -> tuple[Placement, float]:
+        """Place an image of a size (height, width), and say which part is padding."""
         rule = self.rule
         target = target_size(rule.resize, source)
         self._check_target(source, target)
@@ -118,15 +137,7 @@ class ImageHalf:
                 f"the limit of {self.max_pixels} pixels: change the config's resize, or raise "
                 f"--max-image-pixels"
             )
-        return Plan(
-            source_width_px=source[1],
-            source_height_px=source[0],
-            inputs_shapes=self._shapes(placement.network),
-            bucket=placement.network,
-            decoded_bytes=_CHANNELS * source[0] * source[1],
-            padding_ratio=placement.padding_ratio,
-            context=ImageContext(placement, header),
-        )
+        return placement, placement.padding_ratio
 
     def _check_target(self, source: Size, target: Size) -> None:
         height, width = self.rule.required_multiple

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from segserve.core.errors import InvalidInput, Unsupported
-from segserve.core.options import Refine, SegmentOptions
+from segserve.core.options import DEFAULT_OPTIONS, Refine, SegmentOptions
 
 
 def check_options(
@@ -34,6 +34,8 @@ def check_options(
     Unsupported
         When refinement or prompts are given to a model that takes none.
     """
+    if options is DEFAULT_OPTIONS:  # nothing is asked for
+        return
     if options.refine is Refine.DENSE_CRF and not refine_parameters:
         raise Unsupported(
             "refine=dense_crf is for semantic models with logits: leave refine out, or send "
@@ -41,6 +43,18 @@ def check_options(
         )
     if not takes_parameters:
         _refuse_hints(options, refine_parameters)
+    _check_filters(options, label_count)
+
+
+def _refuse_hints(options: SegmentOptions, known: Collection[str]) -> None:
+    if options.prompts:
+        raise Unsupported("this model takes no prompts: leave them out")
+    if unknown := sorted(options.parameters.keys() - set(known)):
+        takes = f"takes {', '.join(known)}" if known else "takes no parameters"
+        raise InvalidInput(f"this model {takes}: leave out {', '.join(unknown)}")
+
+
+def _check_filters(options: SegmentOptions, label_count: int | None) -> None:
     score = options.score_threshold
     if score is not None and not 0 <= score <= 1:
         raise InvalidInput(f"score_threshold must be in [0, 1], got {score}")
@@ -52,11 +66,3 @@ def check_options(
     for label_id in options.label_ids or ():
         if label_id < 0 or (label_count is not None and label_id >= label_count):
             raise InvalidInput(f"label_ids must be in 0..{last}, got {label_id}")
-
-
-def _refuse_hints(options: SegmentOptions, known: Collection[str]) -> None:
-    if options.prompts:
-        raise Unsupported("this model takes no prompts: leave them out")
-    if unknown := sorted(options.parameters.keys() - set(known)):
-        takes = f"takes {', '.join(known)}" if known else "takes no parameters"
-        raise InvalidInput(f"this model {takes}: leave out {', '.join(unknown)}")

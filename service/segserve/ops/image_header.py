@@ -104,7 +104,7 @@ def read_header(
                 f"only JPEG, PNG and WebP images are decoded, got {_guess(start)} of "
                 f"{len(view)} bytes"
             )
-    except struct.error:
+    except (struct.error, IndexError):
         raise InvalidInput(
             f"the image is cut off: its header does not end within {len(view)} bytes"
         ) from None
@@ -141,10 +141,9 @@ def _jpeg_segments(view: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Walk over marker segments up to the first scan: marker code and body."""
     place = 2
     for _ in range(MAX_BLOCKS):
-        (lead,) = struct.unpack_from("B", view, place)
+        lead, code = view[place], view[place + 1]
         if lead != 0xFF:  # noqa: PLR2004  every marker starts with 0xFF
             raise InvalidInput(f"the JPEG has no marker at byte {place}, got 0x{lead:02x}")
-        (code,) = struct.unpack_from("B", view, place + 1)
         if code == 0xFF:  # noqa: PLR2004  a fill byte
             place += 1
             continue
@@ -153,7 +152,7 @@ def _jpeg_segments(view: memoryview) -> Iterator[tuple[int, memoryview]]:
             continue
         if code in (_JPEG_STARTS_SCAN, _JPEG_END):
             return
-        (length,) = struct.unpack_from(">H", view, place)
+        length = view[place] << 8 | view[place + 1]
         if length < 2:  # noqa: PLR2004  the length counts its own two bytes
             raise InvalidInput(f"a JPEG segment at byte {place} has length {length}")
         yield code, view[place + 2 : place + length]

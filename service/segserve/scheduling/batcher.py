@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from segserve.scheduling.slot_work import run_entries, unwanted
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_Outcomes = Sequence[tuple[Entry, Outcome]]
 __all__ = ["BatchObserver", "BatchResult", "Batcher", "Item", "Slots"]
 
 _DRAIN_STEP_S = 0.005
@@ -32,14 +33,14 @@ _DRAIN_STEP_S = 0.005
 class Slots(Protocol):
     """Where batches run: the instances of one model version."""
 
-    async def run(
+    def run(
         self,
         work: Callable[[RunModel], T],
         *,
         alone: bool,
         bulk: bool,
         stop: Callable[[], bool],
-    ) -> T:
+    ) -> Awaitable[T]:
         """Call ``work(run_model)`` on a thread once there is a core or a device for it.
 
         `alone` says that nothing else of this model waits, so that all cores may be used, `bulk`
@@ -80,7 +81,7 @@ class Batcher:
         self._observer = observer
         self._queues = BucketQueues(limits)
         self._times = RowTimes(row_s)
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Future[_Outcomes]] = set()
         self._pump_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed: ServiceError | None = None
@@ -155,7 +156,7 @@ class Batcher:
         busy = len(self._running)
         idle = self._limits.instances - busy
         loop = asyncio.get_running_loop()
-        while True:
+        while len(self._queues):
             now_s = time.monotonic()
             waiting, row_s = self._queues.waiting(), self._times.row_s
             match decide(waiting, self._limits, idle, now_s, busy, row_s):
@@ -171,40 +172,35 @@ class Batcher:
                 case None:
                     return
 
-    def _start(self, entries: Sequence[Entry], *, alone: bool) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(entries, alone=alone))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("batch_task_failed", exc_info=task.exception())
-        self._schedule_pump(task.get_loop())
-
     # --- running batches
 
-    async def _run(self, entries: Sequence[Entry], *, alone: bool) -> None:
-        work = partial(
+    def _start(self, entries: Sequence[Entry], *, alone: bool) -> None:
+        work: Callable[[RunModel], _Outcomes] = partial(
             run_entries, entries, batched=self._limits.max_batch_size > 0, spare=self._slots.spare
         )
+        bulk = all(self._limits.is_bulk(entry.item.priority) for entry in entries)
+        stop = partial(unwanted, entries)
         try:
-            outcomes = await self._slots.run(
-                work,
-                alone=alone,
-                bulk=all(self._limits.is_bulk(entry.item.priority) for entry in entries),
-                stop=partial(unwanted, entries),
-            )
-            self._tell(outcomes)
-        except ServiceError as error:
+            run = asyncio.ensure_future(self._slots.run(work, alone=alone, bulk=bulk, stop=stop))
+        except Exception as error:  # noqa: BLE001  it is the callers' answer
             _fail_all(entries, error)
-        except Exception as error:
-            log.exception("batch_not_run")
-            _fail_all(entries, BackendFailed(f"the batch could not be run: {error!r}"))
-        finally:
-            _fail_all(entries, BackendFailed("the batch ended without an answer"))
+            return
+        self._running.add(run)
+        run.add_done_callback(partial(self._ended, entries))
 
-    def _tell(self, outcomes: Sequence[tuple[Entry, Outcome]]) -> None:
+    def _ended(self, entries: Sequence[Entry], run: asyncio.Future[_Outcomes]) -> None:
+        """Answer the callers of a batch, whatever became of it."""
+        self._running.discard(run)
+        try:
+            if not run.cancelled():
+                self._tell(run.result())
+        except Exception as error:  # noqa: BLE001  it is the callers' answer
+            _fail_all(entries, error)
+        else:
+            _fail_all(entries, BackendFailed("the batch ended without an answer"))
+        self._schedule_pump(run.get_loop())
+
+    def _tell(self, outcomes: _Outcomes) -> None:
         """Answer the callers; on the loop again."""
         runs: dict[ModelRun, None] = {}
         for entry, outcome in outcomes:
@@ -244,6 +240,11 @@ class Batcher:
         await asyncio.gather(*self._running, return_exceptions=True)
 
 
-def _fail_all(entries: Sequence[Entry], error: ServiceError) -> None:
+def _fail_all(entries: Sequence[Entry], error: Exception) -> None:
+    """Answer those who have no answer yet."""
+    if not isinstance(error, ServiceError):
+        log.error("batch_not_run", exc_info=error)
+        error = BackendFailed(f"the batch could not be run: {error!r}")
     for entry in entries:
-        entry.fail(fresh(error))
+        if not entry.future.done():
+            entry.fail(fresh(error))

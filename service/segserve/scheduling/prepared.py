@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from math import inf
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import DeadlineExceeded
+from segserve.execution.permit import Permit
 from segserve.execution.turns import Turns
 
 _LATE = "the caller's deadline passed before the image was decoded"
@@ -37,27 +36,25 @@ class Prepared:
         """Images that wait for a place."""
         return len(self._interactive) + len(self._bulk)
 
-    @asynccontextmanager
-    async def row(self, deadline: Deadline, *, bulk: bool = False) -> AsyncIterator[None]:
-        """Hold one place; first come, first served, interactive images before those of bulk work.
+    async def row(self, deadline: Deadline, *, bulk: bool = False) -> Permit:
+        """Take one place; first come, first served, interactive images before those of bulk work.
 
         Raises
         ------
         DeadlineExceeded
             When the deadline passes before there is room.
         """
-        await self._acquire(deadline, self._bulk if bulk else self._interactive)
-        try:
-            if deadline.passed():
-                raise DeadlineExceeded(_LATE)
-            yield
-        finally:
-            self._release()
-
-    async def _acquire(self, deadline: Deadline, line: deque[asyncio.Future[None]]) -> None:
         if self._free and not self.waiting:
             self._free -= 1
-            return
+        else:
+            await self._turn(deadline, self._bulk if bulk else self._interactive)
+        if deadline.passed():
+            self._release()
+            raise DeadlineExceeded(_LATE)
+        return Permit(1, self._release)
+
+    async def _turn(self, deadline: Deadline, line: deque[asyncio.Future[None]]) -> None:
+        """Wait for a place."""
         remaining_s = deadline.remaining_s()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.append(turn)
@@ -73,9 +70,9 @@ class Prepared:
                 raise DeadlineExceeded(_LATE) from None
             raise
 
-    def _release(self) -> None:
+    def _release(self, places: int = 1) -> None:
         """Give a place to the next in turn."""
-        self._free += 1
+        self._free += places
         while self._free and self.waiting:
             bulk = self._turns.is_bulks(
                 interactive_waits=bool(self._interactive), bulk_waits=bool(self._bulk)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from segserve.core.errors import NotFound, NotReady, ServiceError
@@ -24,13 +24,17 @@ _COME_BACK_S = 1.0  # what callers of a model that is being loaded are told
 
 @dataclass
 class _Loaded:
-    """A served model and the leases on it."""
+    """A served model and the leases on it: each is a ``with``."""
 
     served: ServedModel
     leases: int = 0
     idle: asyncio.Event | None = None
 
-    def give_back(self) -> None:
+    def __enter__(self) -> ServedModel:
+        self.leases += 1
+        return self.served
+
+    def __exit__(self, *_how: object) -> None:
         self.leases -= 1
         if self.leases == 0 and self.idle is not None:
             self.idle.set()
@@ -74,8 +78,7 @@ class Registry:
 
     # --- looking things up
 
-    @contextmanager
-    def acquire(self, ref: ModelRef) -> Iterator[ServedModel]:
+    def acquire(self, ref: ModelRef) -> AbstractContextManager[ServedModel]:
         """Lease a ready version for the length of one request.
 
         Raises
@@ -85,12 +88,7 @@ class Registry:
         NotReady
             When it is there but not ready; with a hint when to come back if it is being loaded.
         """
-        loaded = self._ready(ref)
-        loaded.leases += 1
-        try:
-            yield loaded.served
-        finally:
-            loaded.give_back()
+        return self._ready(ref)
 
     def get(self, ref: ModelRef) -> ServedModel:
         """Give a ready version without a lease: for metadata only. Raises as `acquire`."""

@@ -220,7 +220,7 @@ class ServedModel:
         parts, request, plan, finisher = self.parts, look.request, look.plan, look.finisher
         digest, decode_s, result = await self._network(look, stamps)
         self._outputs.seen(look.prepared_bytes, result.outputs_bytes)
-        timings = replace(result.timings, decode_s=decode_s)
+        timings = result.timings
         decoded_s = None if result.begun is None else decode_s
         if result.done is None:
             stamps.batch_ended_now(timings, decode_s=decoded_s)
@@ -243,7 +243,7 @@ class ServedModel:
             regions=regions,
             refined=findings.refined,
             id=request.id,
-            timings=replace(timings, post_s=post_s),
+            timings=replace(timings, decode_s=decode_s, post_s=post_s),
             batch_size=result.batch_size,
         )
 
@@ -255,30 +255,32 @@ class ServedModel:
         parts, request, plan = self.parts, look.request, look.plan
         bulk = self._is_bulk(request)
         parts.metrics.padded(plan.padding_ratio)
-        with parts.cpu.room.enter(look.cost_bytes, bulk=bulk) as place:
-            async with parts.prepared.row(request.deadline, bulk=bulk):
-                rows = parts.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
-                prepare = partial(prepare_image, look.finisher.family, request.image, plan, rows)
-                pool, batcher = parts.cpu.pool, parts.batcher
-                line = decode_line(plan, pool, batcher) if self._on_cpu else Priority.PRE
-                item = Item(
-                    inputs=rows,
-                    bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
-                    deadline=request.deadline,
-                    queue_timeout_us=request.queue_timeout_us,
-                    priority=request.priority,
-                    first=prepare if line is None else None,
-                    then=look.finisher.unrefined(request, plan) if self._on_cpu else None,
-                )
-                if line is None:
-                    result = await batcher.submit(item)
-                    return *result.begun, result
-                digest, decode_s = await pool.run(
-                    prepare, priority=line, bulk=bulk, deadline=request.deadline
-                )
-                place.release()
-                stamps.ended_now("decode", decode_s)
-                return digest, decode_s, await batcher.submit(item)
+        with (
+            parts.cpu.room.enter(look.cost_bytes, bulk=bulk) as place,
+            await parts.prepared.row(request.deadline, bulk=bulk),
+        ):
+            rows = parts.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
+            prepare = partial(prepare_image, look.finisher.family, request.image, plan, rows)
+            pool, batcher = parts.cpu.pool, parts.batcher
+            line = decode_line(plan, pool, batcher) if self._on_cpu else Priority.PRE
+            item = Item(
+                inputs=rows,
+                bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
+                deadline=request.deadline,
+                queue_timeout_us=request.queue_timeout_us,
+                priority=request.priority,
+                first=prepare if line is None else None,
+                then=look.finisher.unrefined(request, plan) if self._on_cpu else None,
+            )
+            if line is None:
+                result = await batcher.submit(item)
+                return *result.begun, result
+            digest, decode_s = await pool.run(
+                prepare, priority=line, bulk=bulk, deadline=request.deadline
+            )
+            place.release()
+            stamps.ended_now("decode", decode_s)
+            return digest, decode_s, await batcher.submit(item)
 
     async def close(self, reason: ServiceError, timeout_s: float) -> None:
         """Let what runs end, bounded, fail what waits, and free the model."""

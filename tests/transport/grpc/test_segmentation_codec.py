@@ -14,6 +14,7 @@ from segserve.core.options import DEFAULT_OPTIONS, MaskFormat, OutputSize, Refin
 from segserve.core.prompts import Point, Prompt
 from segserve.core.regions import Rle
 from segserve.generated.segserve.v1 import segmentation_pb2 as pb
+from segserve.transport.grpc import segmentation_codec
 from segserve.transport.grpc.segmentation_codec import (
     decode_request,
     encode_response,
@@ -27,25 +28,39 @@ from segserve.transport.kserve import Call
 CALL = Call(trace=TraceContext("t"))
 
 
-def test_encoded_image_is_a_view():
-    data = pb.SegmentRequest(model_name="m", encoded=b"jpeg" * 100, id="i").SerializeToString()
+@pytest.fixture(params=["small", "large"], scope="module", autouse=True)
+def _read_as(request):
+    """Read every message in both ways: as small ones are, and as large ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "large":
+            patch.setattr(segmentation_codec, "_COPIED_BYTES", -1)
+        yield
+
+
+@pytest.mark.parametrize("count", [100, 100_000])
+def test_encoded_image(count):
+    encoded = b"jpeg" * count
+    data = pb.SegmentRequest(model_name="m", encoded=encoded, id="i").SerializeToString()
     request = decode_request(data, CALL)
     assert request.model == ModelRef("m")
     assert request.options == DEFAULT_OPTIONS
     assert (request.id, request.priority, request.queue_timeout_us) == ("i", 0, 0)
     assert request.trace.parent == "t"
-    assert bytes(request.image.data) == b"jpeg" * 100
-    assert request.image.data.obj is data
+    assert bytes(request.image.data) == encoded
+    if count > 100:
+        assert request.image.data.obj is data
 
 
-def test_raw_image_is_a_view():
-    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    raw = pb.RawImage(width_px=4, height_px=2, data=pixels.tobytes())
+@pytest.mark.parametrize("height", [2, 10_000])
+def test_raw_image(height):
+    pixels = (np.arange(height * 12) % 251).astype(np.uint8).reshape(height, 4, 3)
+    raw = pb.RawImage(width_px=4, height_px=height, data=pixels.tobytes())
     data = pb.SegmentRequest(model_name="m", raw=raw).SerializeToString()
     image = decode_request(data, CALL).image
     assert isinstance(image, RawImage)
     assert np.array_equal(image.pixels, pixels)
-    assert np.shares_memory(image.pixels, np.frombuffer(data, np.uint8))
+    if height > 2:
+        assert np.shares_memory(image.pixels, np.frombuffer(data, np.uint8))
 
 
 def test_the_last_image_counts_as_in_protobuf():

@@ -1,4 +1,4 @@
-"""Messages of ``segserve.v1``: bytes-like in, bytes out; images are views of the message."""
+"""Messages of ``segserve.v1``: bytes-like in, bytes out; large images are views of the message."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ E = TypeVar("E", bound=Enum)
 _ENCODED, _RAW, _RAW_DATA, _STREAMED, _STREAM_RESPONSE = 4, 5, 3, 1, 2
 _IMAGES = frozenset((_ENCODED, _RAW))
 _CHANNELS = 3
+_COPIED_BYTES = 64 << 10  # a copy of less takes less time than looking for the image in it
 
 
 def decode_request(data: Buffer, call: Call) -> SegmentRequest:
@@ -87,7 +88,7 @@ def request_id(data: Buffer) -> str:
 
 
 def _split(data: memoryview) -> tuple[pb.SegmentRequest, Image]:
-    parts = scan(data, _IMAGES)
+    parts = scan(data, _IMAGES) if len(data) > _COPIED_BYTES else None
     if parts is not None and len(parts.found) == 1:
         message = parse(pb.SegmentRequest, parts.rest)
         number, view = parts.found[0]
@@ -193,9 +194,9 @@ def response_message(response: SegmentResponse, labels: Sequence[str]) -> pb.Seg
         refined=response.refined,
     )
     if response.label_map is not None:
-        message.label_map.CopyFrom(_label_map(response.label_map, labels))
+        _fill_label_map(message.label_map, response.label_map, labels)
     if response.regions is not None:
-        message.regions.CopyFrom(_regions(response.regions, labels))
+        _fill_regions(message.regions, response.regions, labels)
     return message
 
 
@@ -213,53 +214,51 @@ def _name(labels: Sequence[str], label_id: int) -> str:
     return labels[label_id] if 0 <= label_id < len(labels) else ""
 
 
-def _label_map(label_map: LabelMap, labels: Sequence[str]) -> pb.LabelMap:
-    message = pb.LabelMap(
-        height_px=label_map.height_px,
-        width_px=label_map.width_px,
-        segments=[_segment(segment, labels) for segment in label_map.segments],
-        png=label_map.png,
-    )
+def _fill_label_map(message: pb.LabelMap, label_map: LabelMap, labels: Sequence[str]) -> None:
+    """Fill a map in its place: a message that is made apart is copied, masks and all."""
+    message.height_px, message.width_px = label_map.height_px, label_map.width_px
+    for segment in label_map.segments:
+        _add_segment(message, segment, labels)
+    if label_map.png is not None:
+        message.png = label_map.png
     if label_map.labels is not None:
         values = label_map.labels
         message.raw.bytes_per_pixel = values.itemsize
         message.raw.data = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
-    return message
 
 
-def _segment(segment: Segment, labels: Sequence[str]) -> pb.Segment:
-    mask = segment.mask
-    return pb.Segment(
+def _add_segment(message: pb.LabelMap, segment: Segment, labels: Sequence[str]) -> None:
+    added = message.segments.add(
         segment_id=segment.segment_id,
         label_id=segment.label_id,
         label=_name(labels, segment.label_id),
         area_px=segment.area,
         is_thing=segment.is_thing,
         score=segment.score,
-        mask=None
-        if mask is None
-        else pb.Rle(height_px=mask.height_px, width_px=mask.width_px, counts=mask.counts),
     )
+    mask = segment.mask
+    if mask is not None:
+        rle = added.mask
+        rle.height_px, rle.width_px, rle.counts = mask.height_px, mask.width_px, mask.counts
 
 
-def _regions(regions: Regions, labels: Sequence[str]) -> pb.Regions:
+def _fill_regions(message: pb.Regions, regions: Regions, labels: Sequence[str]) -> None:
+    message.SetInParent()  # there, though nothing was found
     ids = regions.labels.tolist()
-    message = pb.Regions(
-        boxes=regions.boxes.ravel().tolist(),
-        scores=regions.scores.tolist(),
-        label_ids=ids,
-        labels=[_name(labels, label_id) for label_id in ids] if labels else [],
-        areas_px=regions.areas.tolist(),
-        mask_counts=[mask.counts for mask in regions.masks],
-        region_ids=regions.region_id,
-    )
+    message.boxes.extend(regions.boxes.ravel().tolist())
+    message.scores.extend(regions.scores.tolist())
+    message.label_ids.extend(ids)
+    if labels:
+        message.labels.extend(_name(labels, label_id) for label_id in ids)
+    message.areas_px.extend(regions.areas.tolist())
+    message.mask_counts.extend(mask.counts for mask in regions.masks)
+    message.region_ids.extend(regions.region_id)
     if regions.masks:
         message.mask_height_px = regions.masks[0].height_px
         message.mask_width_px = regions.masks[0].width_px
     if regions.descriptors is not None:
         message.descriptors.extend(regions.descriptors.ravel().tolist())
         message.descriptor_size = regions.descriptors.shape[1]
-    return message
 
 
 def encode_streamed(request: str, outcome: bytes | ServiceError) -> bytes:
