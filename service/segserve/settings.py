@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 INT32_MAX = 2**31 - 1
 _PREFIX = "SEGSERVE_"
@@ -68,7 +70,7 @@ class Settings(BaseModel):
         For an unknown field, a missing one or a bad value; `explain` makes lines of it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # --- models
     model_repository: tuple[Path, ...] = Field(
@@ -140,7 +142,7 @@ class Settings(BaseModel):
         OverloadStatus.UNAVAILABLE, description="gRPC status when a queue is full"
     )
     cpu_threads: int = Field(
-        0, ge=0, description="Cores to use; 0 for what the cgroup and the affinity mask allow"
+        0, ge=0, le=1024, description="Cores, at most 1024; 0: what cgroup and affinity mask allow"
     )
     cpu_queue_size: int = Field(
         1024, ge=1, description="Images that may wait to be decoded; more are refused"
@@ -166,7 +168,9 @@ class Settings(BaseModel):
     )
     # --- telling
     log_format: LogFormat = Field(LogFormat.JSON, description="json, default or ISO8601")
-    log_verbose: int = Field(0, ge=0, description="0: events; 1: every request as well")
+    log_verbose: int = Field(
+        0, ge=0, description="0: events; 1 and more, as Triton takes them: every request as well"
+    )
     otlp_endpoint: str = Field(
         "", description="OTLP/HTTP collector to send spans to, e.g. http://localhost:4318"
     )
@@ -186,6 +190,41 @@ class Settings(BaseModel):
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("log_verbose", mode="before")
+    @classmethod
+    def _level(cls, value: object) -> object:
+        """Triton takes true and false for 1 and 0."""
+        return {"true": 1, "false": 0}.get(str(value).lower(), value)
+
+    @field_validator("allow_http")
+    @classmethod
+    def _answers_requests(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001  pydantic's form
+        if not value and others.data.get("allow_grpc") is False:
+            raise ValueError(
+                "expected true where --allow-grpc is false, as nothing would answer requests; "
+                "leave one of the two on"
+            )
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        if value and not _is_web_address(value):
+            raise ValueError(
+                "expected http:// or https:// and a host, e.g. http://localhost:4318; "
+                "leave it out or empty to send no spans"
+            )
+        return value
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        whole = bool(parts.hostname) and parts.port != 0  # `port` raises for what is none
+    except ValueError:
+        return False
+    return whole and parts.scheme in {"http", "https"} and not re.search(r"\s", text)
 
 
 def variable(name: str) -> str:
@@ -209,8 +248,16 @@ def misspelt() -> dict[str, str]:
     return found
 
 
-def explain(error: ValidationError) -> str:
-    """One line per bad setting: the flag, what was got and what is right."""
+def explain(error: ValidationError, flags: Collection[str]) -> str:
+    """One line per bad setting: where it came from, what was got and what is right.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+        Of `Settings`.
+    flags : Collection[str]
+        Names of the fields that were given as flags; the others came from the environment.
+    """
     lines = []
     for item in error.errors():
         name = str(item["loc"][0]) if item["loc"] else "?"
@@ -218,8 +265,10 @@ def explain(error: ValidationError) -> str:
         if item["type"] == "missing":
             lines.append(f"{flag} is required (or the environment's {variable(name)})")
         else:
+            source = flag if name in flags else f"{variable(name)} ({flag})"
             hint = _service_link(name, item["input"]) or _nearest(name, item["input"])
-            lines.append(f"{flag}: got {item['input']!r}: {item['msg']}{hint}")
+            reason = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{source}: got {item['input']!r}: {reason}{hint}")
     return "; ".join(lines)
 
 
@@ -232,7 +281,8 @@ def _nearest(name: str, got: object) -> str:
         choices = [str(member.value) for member in kind]
     by_folded = {choice.lower(): choice for choice in choices}
     near = get_close_matches(str(got).lower(), by_folded, n=1)
-    return f"; did you mean {by_folded[near[0]]}?" if near else ""
+    meant = by_folded[near[0]] if near else got
+    return f"; did you mean {meant}?" if meant != got else ""
 
 
 def _service_link(name: str, got: object) -> str:

@@ -54,6 +54,36 @@ def test_a_flag_of_tritons_that_another_one_replaces(capsys, flag):
     assert reason.endswith("give --disable-auto-complete-config instead")
 
 
+@pytest.mark.parametrize(
+    ("flag", "instead"),
+    [
+        ("--grpc-infer-thread-count=4", "--cpu-threads says how many cores the server uses"),
+        ("--backend-config=onnxruntime,default-max-batch-size=4", "config.pbtxt"),
+        ("--pinned-memory-pool-byte-size=1", "no such pool"),
+        ("--cache-config=local,size=1", "no response cache"),
+        ("--rate-limit=execution_count", "instance_group"),
+        ("--trace-rate=1", "give --otlp-endpoint instead"),
+        ("--grpc-use-ssl", "TLS in front"),
+        ("--log-info=true", "always logged"),
+    ],
+)
+def test_a_flag_of_tritons_that_is_none_here(capsys, flag, instead):
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--model-repository", "/m", flag])
+    assert ended.value.code == 2
+    reason = capsys.readouterr().err.splitlines()[-1]
+    assert f"{flag.split('=')[0]} is a flag of Triton's: " in reason
+    assert instead in reason
+    assert "did you mean" not in reason
+
+
+def test_a_bad_variable_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("SEGSERVE_DRAIN_DELAY", "x")
+    assert serve.run(parse("--model-repository", "/m")) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("segserve serve: SEGSERVE_DRAIN_DELAY (--drain-delay): got 'x': ")
+
+
 def test_a_misspelt_variable_is_told(monkeypatch, capsys):
     monkeypatch.setenv("SEGSERVE_GRPC_PROT", "1")
     monkeypatch.setattr("segserve.app.serve", lambda settings: 0)

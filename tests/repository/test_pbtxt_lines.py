@@ -36,6 +36,11 @@ def test_lines_of_every_kind_of_field():
     assert not any("no" in path or path.endswith(".b") for path in lines)
 
 
+def test_of_parameters_with_one_key_the_last_counts():
+    entry = 'parameters { key: "scale" value { string_value: "1" } }\n'
+    assert field_lines(f"{entry}name: 'm'\n{entry}")["parameters[scale]"] == 3
+
+
 @given(st.text(alphabet="ab:{}<>[]\"'#,\n 1-"))
 def test_any_text_is_survived(text):
     lines = field_lines(text)

@@ -1,6 +1,6 @@
 import pytest
 
-from segserve.core.errors import LoadFailed
+from segserve.core.errors import InvalidInput, LoadFailed
 from segserve.repository.staging import StagedFiles
 
 
@@ -37,7 +37,7 @@ def test_files_are_laid_out(staged):
     ],
 )
 def test_paths_that_are_no_version_s_file(staged, name):
-    with pytest.raises(LoadFailed):
+    with pytest.raises(InvalidInput):
         staged.stage("m", {name: b""})
 
 

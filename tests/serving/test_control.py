@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from segserve.core.errors import LoadFailed, NotFound, NotReady, Unavailable
+from segserve.core.errors import InvalidInput, LoadFailed, NotFound, NotReady, Unavailable
 from segserve.core.messages import InferRequest, ModelRef
 from segserve.repository.store import RepositoryStore
 from segserve.serving.control import ControlPolicy, ModelControl
@@ -136,6 +136,18 @@ async def test_a_bad_request_to_load_leaves_a_serving_server_ready(open_house, r
     assert not house.engine.ready()
     (row,) = house.engine.repository_index(ready_only=False)
     assert (row.state, "max_batch_sze" in row.reason) == ("UNAVAILABLE", True)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "bad name", "..", "typo"])
+async def test_a_load_of_what_is_no_model_leaves_no_trace(open_house, repository, writers, name):
+    writers.scale(repository)
+    house = await open_house("explicit", load=("*",))
+    rows = house.engine.repository_index(ready_only=False)
+    with pytest.raises((InvalidInput, NotFound)):
+        await house.engine.load_model(name)
+    assert house.engine.ready()
+    assert house.engine.repository_index(ready_only=False) == rows
+    assert not house.control._locks
 
 
 async def test_a_version_that_loads_beside_one_that_serves_leaves_the_server_ready(

@@ -17,12 +17,58 @@ from segserve.observability.logging import setup_logging
 from segserve.settings import Settings, explain, misspelt, variable
 
 log = logging.getLogger(__name__)
-_ELSEWHERE = {
-    "--strict-model-config": "--disable-auto-complete-config",
-    "--http-max-input-size": "--max-request-bytes",
-    "--trace-config": "--otlp-endpoint",
+_TRITONS = {
+    "give --disable-auto-complete-config instead": "--strict-model-config",
+    "give --max-request-bytes instead": "--http-max-input-size",
+    "give --otlp-endpoint instead": "--trace-config --trace-file --trace-level --trace-rate "
+    "--trace-count --trace-log-frequency",
+    "leave it out, --cpu-threads says how many cores the server uses": "--grpc-infer-thread-count "
+    "--http-thread-count --buffer-manager-thread-count",
+    "leave it out, this server has no such pool": "--grpc-infer-allocation-pool-size "
+    "--grpc-max-response-pool-size --pinned-memory-pool-byte-size --cuda-memory-pool-byte-size "
+    "--cuda-virtual-address-size",
+    "leave it out, the backends are part of this server": "--backend-directory",
+    "give a backend's settings as parameters in a model's config.pbtxt": "--backend-config",
+    "leave it out, this server has no repository agents": "--repoagent-directory",
+    "leave it out, this server has no response cache": "--cache-config --cache-directory "
+    "--response-cache-byte-size",
+    "leave it out, instance_group in a config.pbtxt says how many run at once": "--rate-limit "
+    "--rate-limit-resource",
+    "give gpu_mem_limit in the model's config.pbtxt instead": "--model-load-gpu-limit",
+    "leave it out, the inference runtime says which GPUs it can use": "--enable-peer-access "
+    "--min-supported-compute-capability",
+    "leave it out, a model's name must be in one repository only": "--model-namespacing",
+    "leave it out, config.pbtxt is the one file that is read": "--model-config-name",
+    "leave it out, a failed load is not tried again by itself": "--model-load-retry-count",
+    "leave it out, this server takes no shared memory": "--allow-client-shm",
+    "start the server under numactl or taskset instead": "--host-policy",
+    "leave it out, the server's name is segserve": "--id",
+    "leave it out, only the gRPC port can be shared (--reuse-grpc-port)": "--reuse-http-port",
+    "leave it out, models are not given the request's headers": "--grpc-header-forward-pattern "
+    "--http-header-forward-pattern",
+    "put a proxy or a mesh with TLS in front instead": "--grpc-use-ssl --grpc-use-ssl-mutual "
+    "--grpc-server-cert --grpc-server-key --grpc-root-cert",
+    "leave it out, answers over gRPC are not compressed": "--grpc-infer-response-compression-level",
+    "leave it out, of keepalive there are --grpc-keepalive-time and --grpc-keepalive-timeout": (
+        "--grpc-keepalive-permit-without-calls --grpc-http2-max-pings-without-data "
+        "--grpc-http2-min-recv-ping-interval-without-data --grpc-http2-max-ping-strikes"
+    ),
+    "let a proxy in front refuse such requests instead": "--grpc-restricted-protocol "
+    "--http-restricted-api",
+    "leave it out, --allow-metrics serves all metrics there are": "--allow-cpu-metrics",
+    "leave it out, NVIDIA's DCGM exporter has the metrics of GPUs": "--allow-gpu-metrics",
+    "leave it out, metrics are read when they are asked for": "--metrics-interval-ms",
+    "leave it out, the histograms are always there": "--metrics-config",
+    "leave it out, all but the lines of requests (--log-verbose) is always logged": "--log-info "
+    "--log-warning --log-error",
+    "leave it out, this server speaks no protocol of SageMaker's": "--allow-sagemaker "
+    "--sagemaker-port --sagemaker-safe-port-range --sagemaker-thread-count",
+    "leave it out, this server speaks no protocol of Vertex AI's": "--allow-vertex-ai "
+    "--vertex-ai-port --vertex-ai-thread-count --vertex-ai-default-model",
+    "send stderr, which has the log, to that file instead": "--log-file",
 }
-"""Flags of Triton's whose work another flag does here."""
+"""What to do instead of giving the flags of Triton's that are none here."""
+_ELSEWHERE = {flag: instead for instead, flags in _TRITONS.items() for flag in flags.split()}
 _ALIASES = {"model_repository": ["--model-store"]}
 
 
@@ -58,7 +104,7 @@ class _Elsewhere(argparse.Action):
     ) -> None:
         del namespace, values
         flag = option_string or self.option_strings[0]
-        parser.error(f"{flag} is a flag of Triton's: give {_ELSEWHERE[flag]} instead")
+        parser.error(f"{flag} is a flag of Triton's: {_ELSEWHERE[flag]}")
 
 
 def _flag_options(field: FieldInfo) -> dict[str, Any]:
@@ -89,7 +135,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        print(f"segserve serve: {explain(error)}", file=sys.stderr)
+        print(f"segserve serve: {explain(error, given)}", file=sys.stderr)
         return 2
     gc.disable()  # what a start makes stays: `ModelControl.start` enables it again
     try:

@@ -68,7 +68,8 @@ class _Walk:
         self._name = name
         self._note(self._path(name), line)
         if name == "key" and self._open:
-            self._note(f"{self._open[-1].rpartition('[')[0]}[{value.strip(_QUOTES)}]", line)
+            # Of entries with one key the last counts.
+            self.lines[f"{self._open[-1].rpartition('[')[0]}[{value.strip(_QUOTES)}]"] = line
 
     def enter(self, line: int) -> None:
         path = self._path(self._name)

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from segserve.core.errors import LoadFailed
+from segserve.core.errors import InvalidInput, LoadFailed
 from segserve.repository.names import is_unfinished, version_number
 
 MAX_STAGED_BYTES = 2**31 - 1
@@ -46,8 +46,10 @@ class StagedFiles:
 
         Raises
         ------
+        InvalidInput
+            When a path leaves the folder or names no version.
         LoadFailed
-            When a path leaves the folder or names no version, or the files are too many or large.
+            When the files are too many or large.
         """
         paths = {_checked_path(model, name): data for name, data in files.items()}
         size_bytes = sum(len(data) for data in paths.values())
@@ -101,12 +103,16 @@ def _checked_path(model: str, name: str) -> PurePosixPath:
     parts = path.parts
     plain = not path.is_absolute() and "\\" not in name and "\0" not in name
     if not plain or len(parts) < 2 or any(is_unfinished(part) for part in parts):  # noqa: PLR2004  folder and file
-        raise LoadFailed(
+        raise InvalidInput(
             f"failed to load '{model}': got file {name[:200]!r} in the request, expected a path "
             f"in a version's folder, such as 'file:1/model.onnx'"
         )
-    if version_number(parts[0]) is None:
-        raise LoadFailed(
+    try:
+        version = version_number(parts[0])
+    except LoadFailed as error:
+        raise InvalidInput(f"failed to load '{model}': {error.message}") from error
+    if version is None:
+        raise InvalidInput(
             f"failed to load '{model}': got file {name[:200]!r} in the request, expected it in a "
             f"version's folder, such as 'file:1/{parts[-1]}'"
         )

@@ -106,7 +106,7 @@ class RepositoryStore:
         Raises
         ------
         InvalidInput
-            When the name can be no model's.
+            When the name can be no model's, or a file's no path in a version's folder.
         NotFound
             When there is no such model, or it is marked as being written.
         LoadFailed

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from weakref import WeakValueDictionary
 
-from segserve.core.errors import LoadFailed, NotFound, ServiceError, Unavailable
+from segserve.core.errors import InvalidInput, LoadFailed, NotFound, ServiceError, Unavailable
 from segserve.execution.heap import trim_heap
 from segserve.repository.store import LoadPlan, RepositorySnapshot, RepositoryStore
 from segserve.serving.loader import Loader
@@ -51,7 +51,7 @@ class ModelControl:
         self._store = store
         self._loader = loader
         self._registry = registry
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._slots = asyncio.Semaphore(policy.load_threads)
         self._failed: dict[str, str] = {}
         self._seen: Mapping[str, str] = {}
@@ -106,6 +106,8 @@ class ModelControl:
         ------
         Unavailable
             When the control mode is not explicit.
+        InvalidInput
+            When the name can be no model's.
         NotFound, LoadFailed
             When it cannot be loaded; what served before goes on serving.
         """
@@ -142,10 +144,14 @@ class ModelControl:
 
     # --- doing it
 
+    def _lock(self, name: str) -> asyncio.Lock:
+        """Give what one change of a model at a time holds; it lasts as long as somebody has it."""
+        return self._locks.setdefault(name, asyncio.Lock())
+
     async def _load_quietly(self, name: str) -> None:
         try:
             await self._load(name, config_json=None, files={})
-        except NotFound as error:
+        except (NotFound, InvalidInput) as error:
             self._note_failure(name, error.message)
         except ServiceError:
             return  # noted and logged by _note_failure; the index and readiness show it
@@ -159,12 +165,12 @@ class ModelControl:
     async def _load_next(
         self, name: str, config_json: str | None, files: Mapping[str, bytes]
     ) -> None:
-        async with self._locks[name], self._slots:
+        async with self._lock(name), self._slots:
             try:
                 plan = await self._plan(name, config_json, files)
                 await self._load_versions(plan)
-            except NotFound:
-                raise  # nothing there to have failed
+            except (NotFound, InvalidInput):
+                raise  # nothing there to have failed, or nothing that could be
             except ServiceError as error:
                 self._note_failure(name, error.message)
                 raise
@@ -204,7 +210,7 @@ class ModelControl:
             await self._registry.remove(plan.name, version_number)
 
     async def _unload(self, name: str) -> None:
-        async with self._locks[name]:
+        async with self._lock(name):
             for version in self._registry.versions(name):
                 await self._registry.remove(name, version)
             self._failed.pop(name, None)

@@ -36,5 +36,11 @@ async def test_describes_every_service(ask, service):
     assert service in {f"{f.package}.{s.name}" for f in files for s in f.service}
 
 
-async def test_unknown_symbol(ask):
-    assert (await ask(file_containing_symbol="no.Such")).error_response.error_code == 5
+async def test_describes_a_method(ask):
+    answer = await ask(file_containing_symbol=f"{servicer.SERVICE}.ModelInfer")
+    assert answer.file_descriptor_response.file_descriptor_proto
+
+
+@pytest.mark.parametrize("name", ["no.Such", f"{servicer.SERVICE}.NoSuch", "NoSuch"])
+async def test_unknown_symbol(ask, name):
+    assert (await ask(file_containing_symbol=name)).error_response.error_code == 5

@@ -1,5 +1,7 @@
 """Health, metadata, statistics and the repository over HTTP."""
 
+import pytest
+
 
 async def test_health(http, engine):
     assert (await http.get("/v2/health/live")).json() == {"live": True}
@@ -66,3 +68,21 @@ async def test_repository(http, engine):
     ):
         answer = await http.post(f"/v2/repository/{path}", json=body)
         assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "logging",
+        "trace/setting",
+        "models/echo/trace/setting",
+        "systemsharedmemory/status",
+        "systemsharedmemory/region/r/register",
+        "cudasharedmemory/unregister",
+    ],
+)
+async def test_what_triton_has_beside_is_not_offered(http, path):
+    for method in ("GET", "POST"):
+        answer = await http.request(method, f"/v2/{path}")
+        assert answer.status_code == 501
+        assert answer.json() == {"error": f"/v2/{path} is not supported by this server"}

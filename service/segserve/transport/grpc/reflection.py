@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -33,12 +34,23 @@ def methods(services: Iterable[str], calls: Calls) -> Service:
 
         async def requests() -> AsyncIterator[pb.ServerReflectionRequest]:
             async for message in messages:
-                yield codec.parse(pb.ServerReflectionRequest, message)
+                yield _of_service(codec.parse(pb.ServerReflectionRequest, message))
 
         async for told in servicer.ServerReflectionInfo(requests(), context):
             await context.write(told.SerializeToString())
 
     return {"ServerReflectionInfo": calls.stream("ServerReflectionInfo", answer, counted=False)}
+
+
+def _of_service(request: pb.ServerReflectionRequest) -> pb.ServerReflectionRequest:
+    """Ask for a method's service in its place: the pool that answers does not know methods."""
+    service, _, method = request.file_containing_symbol.rpartition(".")
+    if service:
+        with suppress(KeyError):
+            found = descriptor_pool.Default().FindServiceByName(service)
+            if method in found.methods_by_name:
+                request.file_containing_symbol = service
+    return request
 
 
 @cache

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
+_METHODS = ("GET", "POST")
+NOT_OFFERED = (
+    "/v2/logging",
+    "/v2/trace/setting",
+    "/v2/models/{model}/trace/setting",
+    "/v2/systemsharedmemory/{rest:path}",
+    "/v2/cudasharedmemory/{rest:path}",
+)
+"""Triton's paths that answer as the rpcs of the same name do."""
 
 
 def build_app(
@@ -54,6 +63,7 @@ def build_app(
         route("/v2/repository/index", told.repository_index, "POST"),
         route("/v2/repository/models/{model}/load", told.load, "POST"),
         route("/v2/repository/models/{model}/unload", told.unload, "POST"),
+        *(route(path, told.not_offered, method) for path in NOT_OFFERED for method in _METHODS),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: routing_error})
     app.router.redirect_slashes = False

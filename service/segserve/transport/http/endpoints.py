@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from segserve.core.errors import InvalidInput
+from segserve.core.errors import InvalidInput, Unsupported
 from segserve.core.messages import ModelRef, ParameterValue
 from segserve.core.tensor import TensorSpec
 from segserve.serving.views import ModelStatistics
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from segserve.serving.engine import Engine
 
 _UNAVAILABLE = 503
+_MAX_PATH = 200
 
 
 class Endpoints:
@@ -117,6 +118,11 @@ class Endpoints:
         dependents = unload_dependents(name, (await self._body(request)).parameters())
         await self._engine.unload_model(name, unload_dependents=dependents)
         return json_answer({"name": name, "unload": True})
+
+    @told
+    async def not_offered(self, request: Request) -> Response:
+        """Refuse what Triton has and this server does not."""
+        raise Unsupported(f"{request.url.path[:_MAX_PATH]} is not supported by this server")
 
     async def _body(self, request: Request) -> Fields:
         data = await read_body(request, self._max_request_bytes)
