@@ -3,9 +3,9 @@
 import sys
 
 import numpy as np
+from loadtests import gallery
 from PIL import Image
 
-from loadtests import gallery
 from segserve.ops.classical.catalogue import SEGMENTERS
 
 

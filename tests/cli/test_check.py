@@ -91,6 +91,66 @@ def test_a_bad_config_is_named_with_its_line(tmp_path, capsys, config, said):
     assert captured.err.splitlines()[-1] == ("segserve check: 1 of 2 models cannot be served: bad")
 
 
+GPU = "instance_group [{ kind: KIND_GPU }]"
+ACCELERATOR = "optimization {{ execution_accelerators {{\n{}_execution_accelerator [{{ {} }}] }} }}"
+PATH = "optimization.execution_accelerators.{}_execution_accelerator[0].name: asks for {}"
+
+
+@pytest.fixture
+def cpu_alone(monkeypatch):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "provider"),
+    [
+        ("\n" + GPU, ":2: instance_group[0].kind: asks for KIND_GPU", "CUDA"),
+        (
+            ACCELERATOR.format("gpu", 'name: "tensorrt"'),
+            ":2: " + PATH.format("gpu", "tensorrt"),
+            "Tensorrt",
+        ),
+        (ACCELERATOR.format("gpu", 'name: "cuda"'), ":2: " + PATH.format("gpu", "cuda"), "CUDA"),
+        (
+            ACCELERATOR.format("cpu", 'name: "openvino"'),
+            ":2: " + PATH.format("cpu", "openvino"),
+            "OpenVINO",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("cpu_alone")
+def test_a_device_that_is_not_here_is_a_warning(tmp_path, capsys, config, field, provider):
+    write_model(tmp_path, "m", config)
+    assert main(["check", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (warning,) = [line for line in lines if line.startswith("warning: ")]
+    assert warning.startswith(f"warning: m: {tmp_path}/m/config.pbtxt{field}, and ")
+    assert "`segserve serve` on this machine would refuse it: " in warning
+    assert f"the config asks for {provider}ExecutionProvider" in warning
+
+
+@pytest.mark.usefixtures("cpu_alone")
+def test_a_device_that_the_server_does_without_is_none(tmp_path, capsys):
+    fallback = 'parameters { key: "cuda_fallback" value { string_value: "cpu" } }'
+    write_model(tmp_path, "m", f"{GPU} {fallback}")
+    unused = ACCELERATOR.format("gpu", 'name: "cuda"')
+    write_model(tmp_path, "n", f"instance_group [{{ kind: KIND_CPU }}] {unused}")
+    assert main(["check", str(tmp_path)]) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cuda", "tensorrt"])
+@pytest.mark.usefixtures("cpu_alone")
+def test_a_gpu_accelerator_of_the_cpu_is_an_error(tmp_path, capsys, name):
+    write_model(tmp_path, "m", ACCELERATOR.format("cpu", f'name: "{name}"'))
+    assert main(["check", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    (error,) = [line for line in lines if line.startswith("error: ")]
+    place = f"{tmp_path}/m/config.pbtxt:2: optimization.execution_accelerators"
+    assert f"{place}.cpu_execution_accelerator[0].name: got '{name}', which no CPU has" in error
+    assert "but what is there is CPUExecutionProvider" in error
+
+
 def test_a_corrupt_model(tmp_path, capsys):
     folder = write_model(tmp_path, "m")
     (folder / "1" / "model.onnx").write_bytes(b"rubbish")

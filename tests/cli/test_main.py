@@ -1,7 +1,9 @@
 """The command line finds commands, names the nearest right one, and stays light."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +40,62 @@ def test_help_of_one_command_imports_no_heavy_library():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout
     assert "onnxruntime" not in done.stdout
+
+
+@pytest.mark.parametrize("words", [["--modle", "X"], ["--modle=X"]])
+def test_a_misspelt_flag_is_named_before_the_missing_one(capsys, words):
+    with pytest.raises(SystemExit) as caught:
+        main(["segment", "a.png", *words])
+    assert caught.value.code == 2
+    reason = capsys.readouterr().err.splitlines()[-1]
+    assert reason.endswith("unrecognized arguments: --modle; did you mean --model?")
+
+
+def run_program(words, stdout, unbuffered=""):
+    return subprocess.run(
+        [sys.executable, "-m", "segserve", *map(str, words)],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+
+
+@pytest.fixture
+def words_that_print(server, images):
+    return [
+        ["segment", images[0], "--model", "m", "--json", "--server", server.address],
+        ["segment", images[0], "--model", "m", "--server", server.address],
+        ["--help"],
+    ]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_without_space_ends_in_one_sentence(words_that_print, unbuffered):
+    for words in words_that_print:
+        with Path("/dev/full").open("w") as full:
+            done = run_program(words, full, unbuffered)
+        assert done.returncode == 1
+        (reason,) = done.stderr.splitlines()
+        said = "segserve: cannot write to standard output: No space left on device: "
+        assert reason.startswith(said)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_ends_quietly(words_that_print, unbuffered):
+    for words in words_that_print:
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = run_program(words, writer, unbuffered)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_file_that_cannot_be_written_is_not_the_output(monkeypatch):
+    def fail(options):
+        raise OSError("a file of the command's")
+
+    monkeypatch.setattr("segserve.cli.check.run", fail)
+    with pytest.raises(OSError, match="a file of"):
+        main(["check", "."])

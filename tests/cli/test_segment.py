@@ -220,8 +220,20 @@ def test_overlays(segment, images, tmp_path, capsys):
     assert {path.name for path in folder.iterdir()} == {"a_1.png", "b_2.png", "c_3.png"}
 
 
-def test_an_overlay_that_cannot_be_written(segment, images, tmp_path, capsys):
-    assert segment(images[0], "--model", "m", "--overlay", tmp_path / "o.nothing") == 1
+@pytest.mark.parametrize("flag", ["--overlay", "--compare-refine"])
+@pytest.mark.parametrize("suffix", [".xyz", ".xbm", ".psd"])
+def test_a_picture_of_no_known_kind_is_refused_first(segment, images, server, capsys, flag, suffix):
+    with pytest.raises(SystemExit) as caught:
+        segment(images[0], "--model", "m", flag, f"out{suffix}")
+    assert caught.value.code == 2
+    assert server.requests == []
+    reason = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {flag}: got 'out{suffix}', expected .png, .jpg" in reason
+
+
+def test_an_overlay_that_cannot_be_written(segment, images, capsys):
+    out = images[1] / "o.png"  # below a file
+    assert segment(images[0], "--model", "m", "--overlay", out) == 1
     assert "cannot write the overlay" in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ from typing import Any
 from segserve.core.errors import LoadFailed, ServiceError
 from segserve.core.tensor import TensorSpec
 from segserve.repository.autocomplete import complete
-from segserve.repository.model_config import ModelConfig
+from segserve.repository.model_config import InstanceKind, ModelConfig
 from segserve.repository.pbtxt import unhonoured_fields
 from segserve.repository.store import LoadPlan, RepositoryStore, VersionFiles
 
 MAX_IMAGE_PIXELS = 64_000_000
+_KIND_GPU = InstanceKind.GPU
+_ACCELERATORS = "optimization.execution_accelerators"
+_GPU_ALONE = ("cuda", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ def check_model(store: RepositoryStore, name: str, open_version: Probe) -> Model
 def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
     """Open one version as the server would, on the CPU, and build its family.
 
+    What the config asks for besides the CPU is opened too; where it is not here, that is a warning.
+
     Raises
     ------
     ServiceError
@@ -118,6 +123,7 @@ def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
         configured_samples(config, plan.directory.path)
         onnx_options(config, 1, None)
         batch_limits(config, cores=1, on_cpu=True)
+        absent = device_warnings(config, version.model_file)
     except ServiceError as error:
         raise LoadFailed(with_line(config, error.message)) from None
     if family is not None and config.max_batch_size == 0:
@@ -132,8 +138,69 @@ def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
         inputs=tuple(map(_tensor, inputs)),
         outputs=tuple(map(_tensor, outputs)),
         family=config.parameters.get("family", ""),
-        warnings=_warnings(config, version.model_file.name),
+        warnings=(*absent, *_warnings(config, version.model_file.name)),
     )
+
+
+def device_warnings(config: ModelConfig, model_file: Path) -> tuple[str, ...]:
+    """Open the model where its config asks for more than the CPU; tell what is not here.
+
+    Raises
+    ------
+    LoadFailed
+        When a GPU's accelerator is listed for the CPU and the server refuses it.
+    """
+    from segserve.serving.backend_choice import open_backends
+
+    asked = _asked_devices(config)
+    if not asked:
+        return ()
+    try:
+        backends = open_backends(config, model_file, cores=1)
+    except LoadFailed as error:
+        text = error.message.lower()
+        named = {at: word for at, word in asked.items() if _provider(word) in text} or asked
+        _refuse_gpu_on_cpu(config, named, error.message)
+        return tuple(
+            f"{config.origin.at(at)}: asks for {word}, and `segserve serve` on this machine would "
+            f"refuse it: {error.message}"
+            for at, word in named.items()
+        )
+    for backend in backends:
+        backend.close()
+    return ()
+
+
+def _asked_devices(config: ModelConfig) -> dict[str, str]:
+    """Give the fields that the server reads as more than the CPU, each with its word."""
+    from segserve.serving.backend_choice import devices
+    from segserve.serving.limits import CLASSICAL
+
+    if config.backend == CLASSICAL:
+        return {}
+    on_gpu = devices(config) != (None,)
+    kinds = [(at, g.kind) for at, g in enumerate(config.instance_group) if g.kind == _KIND_GPU]
+    asked = {f"instance_group[{at}].kind": str(kind) for at, kind in kinds[:1]}
+    listed = config.optimization.execution_accelerators if config.optimization else None
+    if listed is None:
+        return asked
+    chosen = listed.gpu_execution_accelerator if on_gpu else listed.cpu_execution_accelerator
+    path = f"{_ACCELERATORS}.{'gpu' if on_gpu else 'cpu'}_execution_accelerator"
+    return asked | {f"{path}[{at}].name": a.name for at, a in enumerate(chosen)}
+
+
+def _provider(word: str) -> str:
+    """Give ONNX Runtime's name, in small letters, of what a config calls `word`."""
+    return f"{'cuda' if word == _KIND_GPU else word}executionprovider"
+
+
+def _refuse_gpu_on_cpu(config: ModelConfig, named: Mapping[str, str], reason: str) -> None:
+    for at, word in named.items():
+        if at.startswith(f"{_ACCELERATORS}.cpu_") and word in _GPU_ALONE:
+            raise LoadFailed(
+                f"{config.origin.at(at)}: got '{word}', which no CPU has, expected openvino: "
+                f"remove it or list it as gpu_execution_accelerator: {reason}"
+            )
 
 
 def _warnings(config: ModelConfig, filename: str) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +37,24 @@ def add_parser(subparsers: Any) -> None:
     add("--model-version", type=_at_least(1), metavar="N", help="default: the newest served")
     add("--server", default="localhost:8001", metavar="HOST:PORT", help="default: %(default)s")
     add("--json", action="store_true", help="one JSON object per image and line, nothing else")
-    add("--overlay", type=Path, metavar="OUT.png", help="draw masks; several images: OUT_1.png ...")
+    add(
+        "--overlay",
+        type=_picture,
+        metavar="OUT.png",
+        help="draw masks; several images: OUT_1.png ...",
+    )
     add("--score-threshold", type=_score, metavar="T", help="drop instances that score less")
     add("--top-k", type=_at_least(0), metavar="K", help="keep the best instances or largest labels")
     add("--min-area", type=_at_least(0), metavar="N", help="drop masks with fewer pixels")
     add("--labels", type=_labels, metavar="A,B", help="keep these label names or ids alone")
     add("--mask-format", type=MaskFormat, metavar=_choices(MaskFormat), help="default: rle")
     add("--refine", type=Refine, metavar=_choices(Refine), help="sharpen the map's borders")
-    add("--compare-refine", type=Path, metavar="OUT.png", help="draw before, after and difference")
+    add(
+        "--compare-refine",
+        type=_picture,
+        metavar="OUT.png",
+        help="draw before, after and difference",
+    )
     add("--output-size", type=OutputSize, metavar=_choices(OutputSize), help="default: source")
     add(
         "--parameter",
@@ -88,6 +100,21 @@ def _float(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
+def _picture(text: str) -> Path:
+    """Take a folder, a name without a suffix (a folder too), or a suffix that Pillow writes."""
+    out = Path(text)
+    if out.is_dir() or not out.suffix or find_spec("PIL") is None:  # drawing says what to install
+        return out
+    from PIL import Image
+
+    try:
+        Image.new("RGB", (1, 1)).save(BytesIO(), Image.registered_extensions()[out.suffix.lower()])
+    except (KeyError, OSError, ValueError):
+        reason = f"got '{text}', expected .png, .jpg, .webp or another suffix that Pillow writes"
+        raise argparse.ArgumentTypeError(reason) from None
+    return out
 
 
 def _parameter(text: str) -> tuple[str, str]:

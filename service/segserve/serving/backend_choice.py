@@ -67,7 +67,7 @@ def open_backends(
         return open_classical(config, model_file, cores, worker_bytes)
     backends: list[Backend] = []
     try:
-        backends.extend(_open(config, model_file, cores, d) for d in _devices(config))
+        backends.extend(_open(config, model_file, cores, d) for d in devices(config))
     except LoadFailed:
         for backend in backends:
             backend.close()
@@ -138,13 +138,19 @@ def check_devices(config: ModelConfig) -> None:
     LoadFailed
         When no machine could do as it says.
     """
-    _devices(config)
+    devices(config)
     for on_gpu in (False, True):
         _accelerators(config, on_gpu=on_gpu)
 
 
-def _devices(config: ModelConfig) -> tuple[int | None, ...]:
-    """Give the devices to open the model on; None for the CPU."""
+def devices(config: ModelConfig) -> tuple[int | None, ...]:
+    """Give the devices to open the model on; None for the CPU.
+
+    Raises
+    ------
+    LoadFailed
+        When the config mixes GPUs and the CPU, or names several GPUs.
+    """
     groups = config.instance_group or (InstanceGroup(),)
     on_gpu = [group for group in groups if _wants_gpu(config, group)]
     if not on_gpu:
