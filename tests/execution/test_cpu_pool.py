@@ -51,7 +51,7 @@ async def test_never_more_at_a_time_than_tokens(pool):
 async def gated(pool):
     """Fill the pool; gives the gate and the task."""
     gate = threading.Event()
-    task = asyncio.create_task(pool.run(gate.wait, priority=Priority.RUN, tokens=2))
+    task = asyncio.ensure_future(pool.run(gate.wait, priority=Priority.RUN, tokens=2))
     await asyncio.sleep(0.01)
     return gate, task
 
@@ -60,7 +60,7 @@ async def test_finishing_goes_before_running_goes_before_preparing(pool):
     gate, blocker = await gated(pool)
     order = []
     tasks = [
-        asyncio.create_task(pool.run(lambda p=p: order.append(p), priority=p, tokens=2))
+        asyncio.ensure_future(pool.run(lambda p=p: order.append(p), priority=p, tokens=2))
         for p in (Priority.PRE, Priority.RUN, Priority.POST, Priority.PRE)
     ]
     await asyncio.sleep(0)
@@ -72,8 +72,8 @@ async def test_finishing_goes_before_running_goes_before_preparing(pool):
 async def test_a_cancelled_waiter_gives_its_place_back(pool):
     gate, blocker = await gated(pool)
     ran = []
-    gone = asyncio.create_task(pool.run(lambda: ran.append(1), priority=Priority.POST, tokens=2))
-    stays = asyncio.create_task(pool.run(lambda: ran.append(2), priority=Priority.PRE))
+    gone = asyncio.ensure_future(pool.run(lambda: ran.append(1), priority=Priority.POST, tokens=2))
+    stays = asyncio.ensure_future(pool.run(lambda: ran.append(2), priority=Priority.PRE))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
@@ -95,7 +95,7 @@ async def test_a_caller_cancelled_while_running_frees_its_tokens_at_the_end(pool
 async def test_an_expired_waiter_costs_nothing(pool):
     gate, blocker = await gated(pool)
     ran = []
-    late = asyncio.create_task(
+    late = asyncio.ensure_future(
         pool.run(lambda: ran.append(1), priority=Priority.PRE, deadline=Deadline.after(0.01))
     )
     await asyncio.sleep(0.03)
@@ -109,7 +109,7 @@ async def test_an_expired_waiter_costs_nothing(pool):
 async def test_close_answers_waiters_and_lets_work_end():
     pool = CpuPool(1)
     gate, blocker = await gated(pool)
-    waiter = asyncio.create_task(pool.run(lambda: 1, priority=Priority.PRE))
+    waiter = asyncio.ensure_future(pool.run(lambda: 1, priority=Priority.PRE))
     await asyncio.sleep(0)
     asyncio.get_running_loop().call_later(0.02, gate.set)
     await pool.close()
@@ -178,7 +178,7 @@ async def order_of(pool, kinds):
     gate, blocker = await gated(pool)
     order = []
     tasks = [
-        asyncio.create_task(
+        asyncio.ensure_future(
             pool.run(lambda b=bulk: order.append(b), priority=Priority.PRE, tokens=2, bulk=bulk)
         )
         for bulk in kinds
@@ -195,7 +195,7 @@ async def test_interactive_work_goes_before_bulk_work_whatever_its_step(pool):
     order = []
     post = pool.run(lambda: order.append("post"), priority=Priority.POST, tokens=2, bulk=True)
     pre = pool.run(lambda: order.append("pre"), priority=Priority.PRE, tokens=2)
-    tasks = [asyncio.create_task(post), asyncio.create_task(pre)]
+    tasks = [post, pre]
     await asyncio.sleep(0)
     assert pool.waiting()["bulk", "post"] == pool.waiting()["interactive", "pre"] == 1
     gate.set()
@@ -218,7 +218,7 @@ async def test_long_work_leaves_a_core_to_the_rest(pool):
         gates[number].wait(10)
 
     longs = [
-        asyncio.create_task(pool.run(partial(long, n), priority=Priority.RUN, long=True))
+        asyncio.ensure_future(pool.run(partial(long, n), priority=Priority.RUN, long=True))
         for n in range(2)
     ]
     assert await asyncio.to_thread(begun[0].wait, 10)

@@ -48,7 +48,7 @@ async def test_wide_only_when_alone_and_the_cpu_is_idle():
     assert (await instances.run(work, alone=True))["y"] == 1
     await instances.run(work, alone=False)
     gate = threading.Event()
-    busy = asyncio.create_task(pool.run(gate.wait, priority=Priority.PRE))
+    busy = asyncio.ensure_future(pool.run(gate.wait, priority=Priority.PRE))
     await asyncio.sleep(0.01)
     await instances.run(work, alone=True)
     gate.set()
@@ -156,7 +156,7 @@ async def test_a_run_on_one_core_leaves_the_others_free():
 async def test_bulk_batches_wait_behind_others():
     pool, gate, order = CpuPool(1), threading.Event(), []
     instances = Instances([FakeBackend()], 3, pool)
-    blocker = asyncio.create_task(pool.run(gate.wait, priority=Priority.RUN))
+    blocker = asyncio.ensure_future(pool.run(gate.wait, priority=Priority.RUN))
     await asyncio.sleep(0.01)
     runs = [
         instances.run(lambda run, b=bulk: order.append(b), alone=False, bulk=bulk)

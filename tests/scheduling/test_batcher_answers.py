@@ -218,7 +218,7 @@ async def test_time_is_up_while_a_long_batch_runs(desk_over, kind):
 async def test_cancelled_while_the_cpu_is_taken_by_others(desk_over):
     pool = CpuPool(1)
     desk = desk_over(Instances([SlowBackend()], 1, pool))
-    other = asyncio.create_task(pool.run(lambda: time.sleep(0.05), priority=Priority.PRE))
+    other = asyncio.ensure_future(pool.run(lambda: time.sleep(0.05), priority=Priority.PRE))
     await asyncio.sleep(0.01)
     task = desk.submit(1.0)
     await desk.settle()

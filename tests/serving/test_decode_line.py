@@ -19,18 +19,18 @@ def overhear(house):
     """Note in ``house.asked`` what the pool is asked to do; runs wait for ``house.gate``."""
     house.asked, house.gate = [], threading.Event()
     house.gate.set()
-    submit = house.pool.submit
+    run = house.pool.run
 
     def told(work, *, priority, **more):
         house.asked.append(priority.name)
-        return submit(partial(held, work, priority), priority=priority, **more)
+        return run(partial(held, work, priority), priority=priority, **more)
 
     def held(work, priority):
         if priority is Priority.RUN:
             house.gate.wait()
         return work()
 
-    house.pool.submit = told
+    house.pool.run = told
     return house
 
 
@@ -65,7 +65,7 @@ async def test_a_large_one_is_decoded_apart(house):
 
 async def test_one_beside_others_is_decoded_apart(house):
     gate = threading.Event()
-    running = asyncio.create_task(house.pool.run(gate.wait, priority=Priority.PRE))
+    running = asyncio.ensure_future(house.pool.run(gate.wait, priority=Priority.PRE))
     await asyncio.sleep(0)
     asked = asyncio.create_task(house.engine.segment(image()))
     async with asyncio.timeout(10):
@@ -86,7 +86,7 @@ async def test_those_that_find_instance_and_cores_busy_are_handed_over_with_thei
     house = overhear(await open_house())
     house.gate.clear()
     core = threading.Event()
-    other = asyncio.create_task(house.pool.run(core.wait, priority=Priority.PRE))
+    other = asyncio.ensure_future(house.pool.run(core.wait, priority=Priority.PRE))
     await asyncio.sleep(0)
     tensor = InferRequest(ModelRef("bright"), {"image": np.zeros((1, 3, 8, 8), np.float32)})
     first = asyncio.create_task(house.engine.infer(tensor))

@@ -207,7 +207,7 @@ async def test_images_that_wait_to_be_decoded_are_bounded_in_bytes(open_house, r
     house = await open_house(room_bytes=10_000)
     gate = threading.Event()
     busy = [
-        asyncio.create_task(house.pool.run(gate.wait, priority=Priority.POST)) for _ in range(2)
+        asyncio.ensure_future(house.pool.run(gate.wait, priority=Priority.POST)) for _ in range(2)
     ]
     await asyncio.sleep(0.01)
     waits = asyncio.create_task(house.engine.segment(picture()))

@@ -104,7 +104,7 @@ async def test_at_the_budget_nobody_waits_for_a_core(finish, pool):
     family, core = HangingFamily(0.3), threading.Event()
     asked = asyncio.create_task(finish(family))
     await asyncio.to_thread(family.began.wait, 10)
-    busy = asyncio.create_task(pool.run(partial(core.wait, 10), priority=Priority.RUN))
+    busy = asyncio.ensure_future(pool.run(partial(core.wait, 10), priority=Priority.RUN))
     assert await asked is False
     assert not busy.done()
     core.set()

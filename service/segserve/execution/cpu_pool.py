@@ -105,41 +105,7 @@ class CpuPool:
             for priority in Priority
         }
 
-    async def run(
-        self,
-        work: Callable[[], T],
-        *,
-        priority: Priority,
-        tokens: int = 1,
-        bulk: bool = False,
-        long: bool = False,
-        deadline: Deadline = NO_DEADLINE,
-    ) -> T:
-        """Run `work` as `submit` does, and wait for it.
-
-        A caller that is cancelled while waiting gives its place back at once.
-
-        Raises
-        ------
-        DeadlineExceeded
-            When the deadline had passed by the time the work could start.
-        ShuttingDown
-            When the pool is closed.
-        Exception
-            Whatever `work` raises; ``StopIteration`` as a RuntimeError.
-        """
-        future = self.submit(
-            work, priority=priority, tokens=tokens, bulk=bulk, long=long, deadline=deadline
-        )
-        try:
-            return await future
-        finally:
-            if future.cancelled():
-                self._withdraw(future)
-            elif future.done():
-                future.exception()  # looked at, should the caller be gone in this very moment
-
-    def submit(
+    def run(
         self,
         work: Callable[[], T],
         *,
@@ -157,8 +123,10 @@ class CpuPool:
         Returns
         -------
         asyncio.Future
-            Of what `run` gives or raises. Work that has begun goes on to its end when that is
-            cancelled, and its result is dropped.
+            Of what `work` returns or raises (``StopIteration`` as a RuntimeError), of
+            DeadlineExceeded when the deadline had passed by the time the work could start, or of
+            ShuttingDown when the pool was closed before that. Cancelled, it gives its place back;
+            work that has begun goes on to its end, and its result is dropped.
 
         Raises
         ------
@@ -172,11 +140,15 @@ class CpuPool:
         future: asyncio.Future[T] = self._loop.create_future()
         job = _Job(work, min(tokens, self.cores), bulk, long, deadline, future)
         (self._bulk if bulk else self._interactive)[priority].append(job)
+        future.add_done_callback(self._withdraw)
         self._admit()
         return future
 
-    def _withdraw(self, future: asyncio.Future[T]) -> None:
+    def _withdraw(self, future: asyncio.Future[Any]) -> None:
         """Let what waits for nobody leave its line, which it may have held back."""
+        if not future.cancelled():
+            future.exception()  # looked at, should the caller be gone in this very moment
+            return
         for line in (*self._interactive, *self._bulk):
             for place, job in enumerate(line):
                 if job.future is future:

@@ -96,7 +96,7 @@ class Instances:
             job = partial(self._call, work, stop, wide=True)
             return loop.run_in_executor(self._threads, job)
         wide = alone and not self._one_core and self._pool.idle()
-        return self._pool.submit(
+        return self._pool.run(
             partial(self._call, work, stop, wide=wide),
             priority=Priority.RUN,
             bulk=bulk,

@@ -99,6 +99,8 @@ class RefineQueue:
 
         Raises
         ------
+        ShuttingDown
+            When the queue is closed.
         Exception
             Whatever `work` raises but Cancelled.
         """
@@ -109,13 +111,13 @@ class RefineQueue:
         ):
             metrics.refine_skipped("full")
             return None
-        self._count += 1
-        self._bytes += cost_bytes
         watch, start_s = _Watch(deadline), time.perf_counter()
         waited = partial(_watched, work, watch)
-        job = asyncio.ensure_future(self._threads.run(waited, priority=Priority.POST, bulk=bulk))
+        job = self._threads.run(waited, priority=Priority.POST, bulk=bulk)
+        self._count += 1
+        self._bytes += cost_bytes
         self._watches.add(watch)
-        job.add_done_callback(lambda done: self._ended(done, cost_bytes))
+        job.add_done_callback(lambda _: self._ended(cost_bytes))
         try:
             async with asyncio.timeout(max(deadline.remaining_s(), 0)):
                 result = await asyncio.shield(job)
@@ -130,11 +132,9 @@ class RefineQueue:
         metrics.refined(watch.began_s - start_s, time.perf_counter() - watch.began_s)
         return result
 
-    def _ended(self, job: asyncio.Future[T], cost_bytes: int) -> None:
+    def _ended(self, cost_bytes: int) -> None:
         self._count -= 1
         self._bytes -= cost_bytes
-        if not job.cancelled():
-            job.exception()  # looked at, should the caller be gone
 
     async def close(self) -> None:
         """Refuse what waits, and let what runs end; it is told to stop."""
