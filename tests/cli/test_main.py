@@ -1,6 +1,7 @@
 """The command line finds commands, names the nearest right one, and stays light."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,26 @@ def test_a_file_that_cannot_be_written_is_not_the_output(monkeypatch):
     monkeypatch.setattr("segserve.cli.check.run", fail)
     with pytest.raises(OSError, match="a file of"):
         main(["check", "."])
+
+
+def test_the_first_interrupt_ends_in_order_and_the_second_at_once():
+    code = (
+        "import sys, time\n"
+        "from segserve.cli import main as cli\n"
+        "def wait(options):\n"
+        "    try:\n"
+        "        print('waits', flush=True)\n"
+        "        while True: time.sleep(0.01)\n"
+        "    finally:\n"
+        "        print('ends', flush=True)\n"
+        "        while True: time.sleep(0.01)\n"
+        "cli.import_module('segserve.cli.models').run = wait\n"
+        "sys.argv = ['segserve', 'models']\n"
+        "cli.main()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) as program:
+        for line in ("waits\n", "ends\n"):
+            assert program.stdout.readline() == line
+            program.send_signal(signal.SIGINT)
+        assert program.wait(10) == -signal.SIGINT
+        assert program.stderr.read() == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
@@ -111,6 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0, or 1 on failure, also of writing to standard output; wrong usage exits with 2.
     """
+    if argv is None:
+        _end_at_second_interrupt()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if sys.stdout is None:
         return _run(arguments)
@@ -140,6 +143,17 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _end_at_second_interrupt() -> None:
+    """Let the first Ctrl-C end the command in order, and the next one end it at once."""
+
+    def interrupt(*_: object) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _tell_lost(reason: BaseException | None) -> None:
