@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 # Bytecode is made as modules are imported: most of torch's never are.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q --no-input --no-compile --prefer-binary -c constraints.txt
 PINS := pyproject.toml constraints.txt
+# PyPI's torch for Linux is the CUDA build, gigabytes of it: the CPU's comes first, and satisfies the pins.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_ALONE := $(PIP) --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) '$(TORCH)'
 
 .DEFAULT_GOAL := help
 .PHONY: demo test lint types contracts unit fmt proto bench bench-kernels bench-refine bench-models claims gallery parity export-env train-demo soak image-base image-test clean help
@@ -121,10 +124,12 @@ $(VENV)/.stamp-dev: $(PINS) | $(VENV)/bin/python
 
 $(VENV)/.stamp-export: $(PINS) | $(VENV)/bin/python
 	@echo "==> installing segserve[cpu,dev,export] with $(TORCH)"
+	@$(TORCH_ALONE)
 	@$(PIP) -e '.[cpu,dev,export]' '$(TORCH)'
 	@touch $@ $(VENV)/.stamp-dev $(VENV)/.stamp-cpu
 
 $(VENV)/.stamp-train: $(PINS) | $(VENV)/bin/python
 	@echo "==> installing segserve[cpu,dev,train] with $(TORCH)"
+	@$(TORCH_ALONE)
 	@$(PIP) -e '.[cpu,dev,train]' '$(TORCH)'
 	@touch $@ $(VENV)/.stamp-export $(VENV)/.stamp-dev $(VENV)/.stamp-cpu
