@@ -49,6 +49,12 @@ class Fakes:
     async def close_cpu(self):
         self.noted.append("cpu")
 
+    def gpus(self):
+        return SimpleNamespace(
+            start=lambda: self.noted.append("start gpus"),
+            stop=lambda: self.noted.append("stop gpus"),
+        )
+
     def application(self, exit_timeout_s):
         return Application(
             stop_times=StopTimes(0.0, exit_timeout_s),
@@ -58,6 +64,7 @@ class Fakes:
             control=SimpleNamespace(wait_loads=self.wait_loads),
             cpu=SimpleNamespace(close=self.close_cpu),
             metrics=None,
+            gpus=self.gpus(),
             grpc=self.server("grpc"),
             http=self.server("http"),
             metrics_server=self.server("metrics"),
@@ -68,7 +75,7 @@ async def test_http_and_metrics_answer_until_all_else_has_ended():
     fakes = Fakes()
     assert await shut_down(fakes.application(5.0)) is True
     order = [["not ready"], ["stop grpc", "drain http"], ["models", "cpu"]]
-    order.append(["stop http", "stop metrics"])
+    order.append(["stop http", "stop metrics", "stop gpus"])
     assert fakes.noted == [step for steps in order for step in steps]
 
 
@@ -88,7 +95,7 @@ async def test_requests_and_models_share_the_time(caplog):
     assert await shut_down(fakes.application(0.2)) is False
     assert time.monotonic() - start_s < 2
     assert "exit_timed_out" in caplog.messages
-    assert fakes.noted[-2:] == ["stop http", "stop metrics"]
+    assert fakes.noted[-3:] == ["stop http", "stop metrics", "stop gpus"]
 
 
 async def test_ports_are_opened_in_order_and_a_failure_is_told():

@@ -18,6 +18,7 @@ from segserve.execution.cores import available_cores
 from segserve.execution.cpu_pool import CpuPool
 from segserve.execution.waiting_room import RoomLimits, WaitingRoom
 from segserve.lifetime import Application, StopTimes, listen, shut_down
+from segserve.observability.gpus import GpuWatch
 from segserve.observability.logging import setup_logging
 from segserve.observability.metrics import GaugeSource, Metrics
 from segserve.observability.tracing import NoTracer, OtlpTracer, Tracer
@@ -65,12 +66,16 @@ def build(settings: Settings) -> Application:
     engine = Engine(identity, registry, control, admission, _tracer(settings))
     _add_gauges(metrics, admission, registry)
     _add_queue_gauges(metrics, cpu)
+    gpus = GpuWatch() if settings.allow_metrics and settings.allow_gpu_metrics else None
+    if gpus is not None:
+        metrics.add_gpus(gpus.states)
     return Application(
         stop_times=StopTimes(settings.drain_delay, settings.exit_timeout_secs),
         engine=engine,
         control=control,
         cpu=cpu,
         metrics=metrics,
+        gpus=gpus,
         grpc=GrpcServer(engine, _grpc_options(settings)) if settings.allow_grpc else None,
         http=HttpServer(engine, _http_options(settings)) if settings.allow_http else None,
         metrics_server=(

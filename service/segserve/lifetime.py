@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 
 from segserve.core.deadline import Deadline
+from segserve.observability.gpus import GpuWatch
 from segserve.observability.metrics import Metrics
 from segserve.serving.control import ModelControl
 from segserve.serving.cpu_side import CpuSide
@@ -44,6 +45,7 @@ class Application:
     control: ModelControl
     cpu: CpuSide
     metrics: Metrics
+    gpus: GpuWatch | None
     grpc: GrpcServer | None
     http: HttpServer | None
     metrics_server: MetricsServer | None
@@ -63,6 +65,8 @@ async def listen(app: Application) -> None:
             port = await server.start()
             fields = {"protocol": protocol, "address": server.address, "port": port}
             log.info("listening", extra=fields)
+    if app.gpus is not None:
+        app.gpus.start()
 
 
 async def shut_down(app: Application) -> bool:
@@ -90,6 +94,8 @@ async def shut_down(app: Application) -> bool:
     if hanging:
         log.warning("load_abandoned", extra={"models": list(hanging)})
     await asyncio.gather(*(s.stop(0.0) for s in (app.http, app.metrics_server) if s is not None))
+    if app.gpus is not None:
+        app.gpus.stop()
     log.info("stopped")
     return stopped and not hanging
 

@@ -123,6 +123,7 @@ class Settings(BaseModel):
     http_address: str = Field("0.0.0.0", description="Address of the HTTP server")  # noqa: S104  as Triton
     http_port: int = Field(8000, ge=0, le=65535, description="HTTP port; 0 for any free one")
     allow_metrics: bool = Field(default=True, description="Serve Prometheus metrics")
+    allow_gpu_metrics: bool = Field(default=True, description="Serve those of NVIDIA's GPUs, too")
     metrics_address: str = Field("0.0.0.0", description="Address of the metrics server")  # noqa: S104  as Triton
     metrics_port: int = Field(8002, ge=0, le=65535, description="Metrics port; 0 for any free one")
     # --- limits

@@ -56,8 +56,7 @@ _TRITONS = {
     "let a proxy in front refuse such requests instead": "--grpc-restricted-protocol "
     "--http-restricted-api",
     "leave it out, --allow-metrics serves all metrics there are": "--allow-cpu-metrics",
-    "leave it out, NVIDIA's DCGM exporter has the metrics of GPUs": "--allow-gpu-metrics",
-    "leave it out, metrics are read when they are asked for": "--metrics-interval-ms",
+    "leave it out, metrics are read when asked for, of GPUs every 2 s": "--metrics-interval-ms",
     "leave it out, the histograms are always there": "--metrics-config",
     "leave it out, all but the lines of requests (--log-verbose) is always logged": "--log-info "
     "--log-warning --log-error",

@@ -9,7 +9,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from segserve.observability.gpus import GpuState
 from segserve.observability.host import HostLoad
+
+Rows = list[tuple[tuple[str, ...], float]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def host_gauges(load: HostLoad) -> list[GaugeSource]:
     """Give Triton's gauges of the machine; without values where the system does not tell."""
 
     def plain(name: str, text: str, read: Callable[[], float | None]) -> GaugeSource:
-        def rows() -> list[tuple[tuple[str, ...], float]]:
+        def rows() -> Rows:
             value = read()
             return [] if value is None else [((), value)]
 
@@ -68,4 +71,27 @@ def host_gauges(load: HostLoad) -> list[GaugeSource]:
         ),
         plain("nv_cpu_memory_total_bytes", "Memory of the machine, in bytes", memory(0)),
         plain("nv_cpu_memory_used_bytes", "Memory of the machine in use, in bytes", memory(1)),
+    ]
+
+
+def gpu_gauges(states: Callable[[], Iterable[GpuState]]) -> list[GaugeSource]:
+    """Give Triton's gauges of the GPUs; a GPU has no value where it does not tell."""
+
+    def of_each(name: str, text: str, field: str) -> GaugeSource:
+        def rows() -> Rows:
+            told = ((state.uuid, getattr(state, field)) for state in states())
+            return [((uuid,), value) for uuid, value in told if value is not None]
+
+        return GaugeSource(name, text, ("gpu_uuid",), rows)
+
+    return [
+        of_each(
+            "nv_gpu_utilization", "Part of the time, 0 to 1, the GPU was in use", "utilization"
+        ),
+        of_each("nv_gpu_memory_total_bytes", "Memory of the GPU, in bytes", "memory_total_bytes"),
+        of_each(
+            "nv_gpu_memory_used_bytes", "Memory of the GPU in use, in bytes", "memory_used_bytes"
+        ),
+        of_each("nv_gpu_power_usage", "Power the GPU draws, in watts", "power_usage_w"),
+        of_each("nv_gpu_power_limit", "Power the GPU may draw, in watts", "power_limit_w"),
     ]

@@ -7,7 +7,7 @@ counter's name, so those are written by `TritonCounters`. Histogram names and th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import Metric
@@ -16,7 +16,8 @@ from prometheus_client.samples import Sample
 from typing_extensions import override
 
 from segserve.core.messages import Timings
-from segserve.observability.gauges import Gauges, GaugeSource, host_gauges
+from segserve.observability.gauges import Gauges, GaugeSource, gpu_gauges, host_gauges
+from segserve.observability.gpus import GpuState
 from segserve.observability.histograms import Histograms
 from segserve.observability.host import HostLoad
 
@@ -34,6 +35,7 @@ _RATIO = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 
 _FAILURE = "nv_inference_request_failure"
+_ENERGY = "nv_energy_consumption"
 TRITON_COUNTERS = {
     "nv_inference_request_success": "Requests that were answered",
     _FAILURE: "Requests that failed, by reason",
@@ -55,10 +57,17 @@ def _label_text(labels: Iterable[tuple[str, str]]) -> str:
 
 
 class TritonCounters:
-    """Counters under Triton's exact names, in Prometheus' text format."""
+    """Counters under Triton's exact names, in Prometheus' text format.
 
-    def __init__(self) -> None:
-        self._values: dict[str, dict[str, float]] = {name: {} for name in TRITON_COUNTERS}
+    Parameters
+    ----------
+    texts : mapping
+        By name, what each counts.
+    """
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        self._values: dict[str, dict[str, float]] = {name: {} for name in texts}
 
     def add(self, name: str, labels: str, value: float) -> None:
         """Add `value` to the series `labels` (the text between and with the braces)."""
@@ -69,7 +78,7 @@ class TritonCounters:
         """Give the exposition text."""
         lines: list[str] = []
         for name, series in self._values.items():
-            lines += (f"# HELP {name} {TRITON_COUNTERS[name]}", f"# TYPE {name} counter")
+            lines += (f"# HELP {name} {self._texts[name]}", f"# TYPE {name} counter")
             lines += (f"{name}{labels} {value:.10g}" for labels, value in series.items())
         return "\n".join(lines) + "\n"
 
@@ -185,7 +194,8 @@ class Metrics:
         self.tags: Tags = {}
         self._shown = CollectorRegistry()
         self._shown.register(_WithTags(self.registry, self.tags))
-        self.counters = TritonCounters()
+        self.counters = TritonCounters(TRITON_COUNTERS)
+        self._texts = [self.counters.render]
         self._gauges = Gauges()
         self.registry.register(self._gauges)
         self._gauges.sources += host_gauges(HostLoad())
@@ -245,10 +255,26 @@ class Metrics:
         """Ask `source` at every scrape."""
         self._gauges.sources.append(source)
 
+    def add_gpus(self, states: Callable[[], Iterable[GpuState]]) -> None:
+        """Ask `states` of the GPUs at every scrape; energy counts from the first state on."""
+        self._gauges.sources += gpu_gauges(states)
+        before_j: dict[str, float] = {}
+        counter = TritonCounters({_ENERGY: "Energy the GPU used, in joules"})
+
+        def energy() -> str:
+            for state in states():
+                if state.energy_j is not None:
+                    used_j = state.energy_j - before_j.get(state.uuid, state.energy_j)
+                    counter.add(_ENERGY, _label_text([("gpu_uuid", state.uuid)]), max(0.0, used_j))
+                    before_j[state.uuid] = state.energy_j
+            return counter.render()
+
+        self._texts.append(energy)
+
     def model(self, name: str, version: str, tags: dict[str, str]) -> ModelMetrics:
         """Give the metrics of one model version; `tags` become labels ``_<tag>``."""
         return ModelMetrics(self, name, version, tags)
 
     def render(self) -> bytes:
         """Give everything in Prometheus' text format 0.0.4."""
-        return generate_latest(self._shown) + self.counters.render().encode()
+        return generate_latest(self._shown) + "".join(text() for text in self._texts).encode()
