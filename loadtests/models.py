@@ -6,8 +6,9 @@ server gets the JPEG over gRPC and answers with regions at the image's size: dec
 masks, RLE and the load generator are in its figure alone, and so is batching. Rounds are
 interleaved and medians taken.
 
-Demo models are the bundled ones. Others get the deterministic weights of the goldens, and are
-exported once into build/bench-models/.
+Demo models are the bundled ones. Others get the deterministic weights of the goldens, or where
+there are none fresh ones from a seed (with which detectors find next to nothing), and are exported
+once into build/bench-models/.
 """
 
 from __future__ import annotations
@@ -62,11 +63,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to measure: its recipe, its repository, and its checkpoint if there is one."""
+    """A model to measure: its recipe, its repository, and its checkpoint if there is one.
+
+    Parameters
+    ----------
+    recipe : str
+    repository : Path
+    checkpoint : Path, optional
+    fresh : bool
+        Whether the checkpoint's weights are fresh ones.
+    """
 
     recipe: str
     repository: Path
     checkpoint: Path | None = None
+    fresh: bool = False
 
     @property
     def folder(self) -> Path:
@@ -80,7 +91,7 @@ def subjects(recipes: Sequence[str], models: Path, goldens: Path) -> list[Subjec
     Raises
     ------
     RuntimeError
-        When a recipe is neither bundled nor among the goldens, or cannot be exported.
+        When there is no such recipe, or it cannot be exported.
     """
     return [
         Subject(recipe, models) if (models / recipe).is_dir() else _exported(recipe, goldens)
@@ -94,13 +105,15 @@ def bundled_recipes(models: Path) -> list[str]:
 
 
 def _exported(recipe: str, goldens: Path) -> Subject:
-    checkpoint = _EXPORTED / "checkpoints" / f"{recipe}.pth"
-    subject = Subject(recipe, _EXPORTED / "repository", checkpoint)
+    golden = goldens / recipe
+    fresh = not (golden / "manifest.json").exists()
+    folder = _EXPORTED / ("fresh" if fresh else "goldens")
+    checkpoint = folder / "checkpoints" / f"{recipe}.pth"
+    subject = Subject(recipe, folder / "repository", checkpoint, fresh)
     if not checkpoint.exists():
-        if not (goldens / recipe / "manifest.json").exists():
-            raise RuntimeError(f"{recipe} is not bundled, and {goldens} has no weights for it")
         print(f"{recipe}: filling", flush=True)
-        _child("-m", "loadtests.golden_weights", str(goldens), recipe, str(checkpoint))
+        whose = () if fresh else (str(golden),)
+        _child("-m", "loadtests.weights", recipe, str(checkpoint), *whose)
     if not subject.folder.is_dir():
         print(f"{recipe}: exporting", flush=True)
         where = ("--checkpoint", str(checkpoint), "--out", str(subject.repository))
@@ -143,20 +156,21 @@ def measure(subject: Subject, image: Path, plan: Plan) -> list[Row]:
             rates["eager"].append(eager.run(plan.seconds).per_s)
             rates["bare"].append(bare.run(seconds).per_s)
             rates["served"].append(run_load(target, [body], plan.concurrency, seconds).per_s)
-        return rows(subject.recipe, {k: median(v) for k, v in rates.items()}, eager.said)
+        name = subject.recipe + (" (fresh weights)" if subject.fresh else "")
+        return rows(name, {k: median(v) for k, v in rates.items()}, eager.said)
 
 
-def rows(recipe: str, per_s: dict[str, float], said: Side) -> list[Row]:
+def rows(name: str, per_s: dict[str, float], said: Side) -> list[Row]:
     """Give a model's rows; eager torch and the server are held against bare ONNX Runtime."""
     bare = per_s["bare"]
     size = "x".join(map(str, said.input_shape[2:]))
     own = f", {said.unfilled} weights not its own" if said.unfilled else ""
     return [
-        Row(f"{recipe}, parameters", said.parameters / 1e6, "M"),
-        Row(f"{recipe}, FLOPs at {size}", said.flops / 1e9, "G"),
-        Row(f"{recipe}, eager torch{own}", per_s["eager"], "images/s", bare, per_s["eager"] / bare),
-        Row(f"{recipe}, bare ONNX Runtime", bare, "images/s"),
-        Row(f"{recipe}, served", per_s["served"], "images/s", bare, per_s["served"] / bare, GOAL),
+        Row(f"{name}, parameters", said.parameters / 1e6, "M"),
+        Row(f"{name}, FLOPs at {size}", said.flops / 1e9, "G"),
+        Row(f"{name}, eager torch{own}", per_s["eager"], "images/s", bare, per_s["eager"] / bare),
+        Row(f"{name}, bare ONNX Runtime", bare, "images/s"),
+        Row(f"{name}, served", per_s["served"], "images/s", bare, per_s["served"] / bare, GOAL),
     ]
 
 

@@ -11,8 +11,8 @@ from loadtests.models import bundled_recipes, rows, subjects
 
 torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
 
-from loadtests.golden_weights import write_checkpoint  # noqa: E402
 from loadtests.graph_weights import fill_from_graph, read_weights  # noqa: E402
+from loadtests.weights import fresh_weights, golden_weights, write_checkpoint  # noqa: E402
 
 from segserve.export.catalogue import find_recipe  # noqa: E402
 from segserve.export.checkpoint import load_checkpoint  # noqa: E402
@@ -83,14 +83,22 @@ def test_a_golden_becomes_a_checkpoint(tmp_path) -> None:
     fill = "import numpy\ndef build(m): return {'w': numpy.full((2, 2), m['value'], 'float32').T}\n"
     (tmp_path / "fill.py").write_text(fill)
     path = tmp_path / "checkpoints" / "m.pth"
-    write_checkpoint(tmp_path / "m", path)
+    write_checkpoint(golden_weights(tmp_path / "m"), path)
     assert load_checkpoint(path)["w"].tolist() == [[3.0, 3.0]] * 2
     assert [p.name for p in path.parent.iterdir()] == ["m.pth"]
 
 
-def test_a_recipe_without_weights_is_refused(tmp_path) -> None:
-    with pytest.raises(RuntimeError, match="nosuch is not bundled"):
+def test_fresh_weights_are_the_same_each_time_and_fit() -> None:
+    first, second = (fresh_weights("deeplabv3plus_mobilenet") for _ in range(2))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    find_recipe("deeplabv3plus_mobilenet").build().load_state_dict(first)
+
+
+def test_an_unknown_recipe_is_refused(tmp_path, capfd) -> None:
+    with pytest.raises(RuntimeError, match="weights nosuch"):
         subjects(["nosuch"], tmp_path, tmp_path)
+    assert "nosuch" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_bundled_models_are_found_by_their_graphs(repo_root) -> None:
