@@ -104,8 +104,9 @@ def test_a_file_that_cannot_be_written_is_not_the_output(monkeypatch):
 
 def test_the_first_interrupt_ends_in_order_and_the_second_at_once():
     code = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
         "from segserve.cli import main as cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in background jobs
         "def wait(options):\n"
         "    try:\n"
         "        print('waits', flush=True)\n"
@@ -118,8 +119,11 @@ def test_the_first_interrupt_ends_in_order_and_the_second_at_once():
         "cli.main()\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) as program:
-        for line in ("waits\n", "ends\n"):
-            assert program.stdout.readline() == line
-            program.send_signal(signal.SIGINT)
-        assert program.wait(10) == -signal.SIGINT
-        assert program.stderr.read() == ""
+        try:
+            for line in ("waits\n", "ends\n"):
+                assert program.stdout.readline() == line
+                program.send_signal(signal.SIGINT)
+            assert program.wait(10) == -signal.SIGINT
+            assert program.stderr.read() == ""
+        finally:
+            program.kill()
