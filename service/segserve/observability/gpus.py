@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -33,7 +33,7 @@ class GpuState:
     memory_total_bytes, memory_used_bytes : float or None
     power_usage_w, power_limit_w : float or None
     energy_j : float or None
-        Since the driver was loaded.
+        Since the driver was loaded, from `look`; since the watch began, from `GpuWatch`.
     """
 
     uuid: str
@@ -53,10 +53,13 @@ def load_nvml() -> Any | None:
         return None
     try:
         nvml.nvmlInit()
-        return nvml if nvml.nvmlDeviceGetCount() else None
+        if nvml.nvmlDeviceGetCount():
+            return nvml
+        reason = "no GPU is visible"
     except nvml.NVMLError as error:
-        log.info("gpu_metrics_off", extra={"reason": str(error)})
-        return None
+        reason = str(error)
+    log.info("gpu_metrics_off", extra={"reason": reason})
+    return None
 
 
 def look(nvml: Any) -> tuple[GpuState, ...]:
@@ -90,6 +93,27 @@ def _state(nvml: Any, device: Any) -> GpuState:
     )
 
 
+class EnergyMeter:
+    """Counts from the first look what the driver counts since it was loaded."""
+
+    def __init__(self) -> None:
+        self._told_j: dict[str, float] = {}
+        self._used_j: dict[str, float] = {}
+
+    def since_begin(self, states: Iterable[GpuState]) -> tuple[GpuState, ...]:
+        """Give the states with `energy_j` since the first of each GPU; it never falls."""
+        return tuple(self._counted(state) for state in states)
+
+    def _counted(self, state: GpuState) -> GpuState:
+        if state.energy_j is None:
+            return state
+        more_j = state.energy_j - self._told_j.get(state.uuid, state.energy_j)
+        self._told_j[state.uuid] = state.energy_j
+        used_j = self._used_j.get(state.uuid, 0.0) + max(0.0, more_j)  # less: a driver loaded anew
+        self._used_j[state.uuid] = used_j
+        return replace(state, energy_j=used_j)
+
+
 class GpuWatch:
     """Looks at the GPUs every two seconds, on a thread of its own: a driver can take its time.
 
@@ -107,6 +131,7 @@ class GpuWatch:
         self._interval_s = interval_s
         self._ended = threading.Event()
         self._seen: tuple[float, tuple[GpuState, ...]] = (0.0, ())
+        self._energy = EnergyMeter()
         self._thread = threading.Thread(target=self._watch, name="segserve-gpus", daemon=True)
 
     def start(self) -> None:
@@ -124,10 +149,15 @@ class GpuWatch:
 
     def _watch(self) -> None:
         nvml = self._load()
+        failing = False
         while nvml is not None:
             try:
-                self._seen = (time.monotonic(), look(nvml))
-            except nvml.NVMLError as error:
-                log.warning("gpu_metrics_failed", extra={"reason": str(error)})
+                self._seen = (time.monotonic(), self._energy.since_begin(look(nvml)))
+                failing = False
+            except Exception as error:  # noqa: BLE001  whatever the bindings do, the watch goes on
+                if not failing:
+                    reason = f"{type(error).__name__}: {error}"
+                    log.warning("gpu_metrics_failed", extra={"reason": reason})
+                failing = True
             if self._ended.wait(self._interval_s):
                 return

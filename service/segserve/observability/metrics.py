@@ -256,17 +256,14 @@ class Metrics:
         self._gauges.sources.append(source)
 
     def add_gpus(self, states: Callable[[], Iterable[GpuState]]) -> None:
-        """Ask `states` of the GPUs at every scrape; energy counts from the first state on."""
+        """Ask `states` of the GPUs at every scrape."""
         self._gauges.sources += gpu_gauges(states)
-        before_j: dict[str, float] = {}
-        counter = TritonCounters({_ENERGY: "Energy the GPU used, in joules"})
 
         def energy() -> str:
+            counter = TritonCounters({_ENERGY: "Energy the GPU used, in joules"})
             for state in states():
                 if state.energy_j is not None:
-                    used_j = state.energy_j - before_j.get(state.uuid, state.energy_j)
-                    counter.add(_ENERGY, _label_text([("gpu_uuid", state.uuid)]), max(0.0, used_j))
-                    before_j[state.uuid] = state.energy_j
+                    counter.add(_ENERGY, _label_text([("gpu_uuid", state.uuid)]), state.energy_j)
             return counter.render()
 
         self._texts.append(energy)
