@@ -1,8 +1,8 @@
 """Where compiled kernels are kept between starts, and the decorator that every kernel has.
 
 The first of these that can be written is taken: the folder that ``NUMBA_CACHE_DIR`` names, the
-package's own, ``~/.cache/segserve``, a new temporary folder. The last two begin with the kernels
-that lie in the first two, so that a prebuilt cache on a read-only disk counts; where
+package's own, this user's folder under the temporary one. The last begins with the kernels that
+lie in the first two, so that a prebuilt cache on a read-only disk counts; where
 ``NUMBA_CACHE_DIR`` names such a one, the package's own folder is passed over.
 Where none can be written the kernels are compiled at every start, in memory; numba itself refuses
 to define a kernel then (``no locator available``).
@@ -10,7 +10,9 @@ to define a kernel then (``no locator available``).
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from typing import Any
 
 _PACKAGE = Path(__file__).parent
 _INDEX = "*.nbi"
+_TEMPORARY = "segserve-kernels"
 
 
 class CacheKind(Enum):
@@ -29,7 +32,6 @@ class CacheKind(Enum):
 
     CONFIGURED = "NUMBA_CACHE_DIR"
     PACKAGE = "package"
-    HOME = "home"
     TEMPORARY = "temporary"
     NONE = "none"
 
@@ -76,7 +78,7 @@ def kernel_cache() -> KernelCache:
 
     named: str = config.CACHE_DIR  # type: ignore[attr-defined]  # numba sets its settings at import
     configured = Path(named) if named else None
-    chosen = choose(configured, _PACKAGE, _home_folder, _temporary_folder)
+    chosen = choose(configured, _PACKAGE, temporary_folder)
     kept_beside = chosen.kind is CacheKind.PACKAGE
     if named or not kept_beside:
         config.CACHE_DIR = "" if kept_beside else str(chosen.folder or "")  # type: ignore[attr-defined]  # numba sets its settings at import
@@ -93,8 +95,7 @@ def use_folder(folder: str) -> None:
 def choose(
     configured: Path | None,
     package: Path,
-    home_folder: Callable[[], Path],
-    temporary_folder: Callable[[], Path],
+    temporary_folder: Callable[[Callable[[Path], None]], Path],
 ) -> KernelCache:
     """Take the first folder that can be written.
 
@@ -104,37 +105,55 @@ def choose(
         Of ``NUMBA_CACHE_DIR``; made if missing.
     package : Path
         Folder of the kernels' sources.
-    home_folder, temporary_folder : callable
-        Give a folder for kernels alone, or raise OSError or RuntimeError where there is none.
+    temporary_folder : callable
+        Gives a folder for kernels alone, or raises OSError where there is none. Is given what
+        fills a new one with the kernels of the first two.
     """
     if configured is not None and _writable(configured):
         return KernelCache(CacheKind.CONFIGURED, configured, _filled(configured))
     prebuilt = configured is not None and _filled(configured)
     if not prebuilt and _writable(package / "__pycache__"):
         return KernelCache(CacheKind.PACKAGE, package, _filled(package))
-    for kind, give in ((CacheKind.HOME, home_folder), (CacheKind.TEMPORARY, temporary_folder)):
-        try:
-            folder = give()
-        except (OSError, RuntimeError):
-            continue
-        if _writable(folder):
-            _seed(folder, configured, package)
-            return KernelCache(kind, folder, _filled(folder))
-    return KernelCache(CacheKind.NONE, None, was_filled=False)
+    try:
+        folder = temporary_folder(lambda new: _seed(new, configured, package))
+    except OSError:
+        return KernelCache(CacheKind.NONE, None, was_filled=False)
+    return KernelCache(CacheKind.TEMPORARY, folder, _filled(folder))
 
 
-def _home_folder() -> Path:
-    return Path.home() / ".cache" / "segserve"
+def temporary_folder(fill: Callable[[Path], None]) -> Path:
+    """Give this user's folder, which is there for the next start too; nobody sees it half filled.
+
+    numba unpickles what it finds there, so a folder that others could have written is not taken:
+    then it is a new one, of this process alone.
+
+    Raises
+    ------
+    OSError
+        When there is no temporary folder, or nothing can be written to it.
+    """
+    kept = Path(tempfile.gettempdir()) / f"{_TEMPORARY}-{os.geteuid()}"
+    if _ours(kept) and _writable(kept):
+        return kept
+    new = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}-"))
+    fill(new)
+    try:
+        return new.rename(kept)
+    except OSError:  # it is another's, or another process of ours was first
+        return new
 
 
-def _temporary_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="segserve-kernels-"))
+def _ours(folder: Path) -> bool:
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not others_write
 
 
 def _seed(folder: Path, configured: Path | None, package: Path) -> None:
-    """Copy prebuilt kernels into a folder that has none."""
-    if _filled(folder):
-        return
+    """Copy prebuilt kernels into a new folder."""
     if configured is not None and _filled(configured):
         shutil.copytree(configured, folder, dirs_exist_ok=True)
     elif _filled(package):
