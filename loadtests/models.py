@@ -30,6 +30,8 @@ from loadtests.model_side import Side, side
 from loadtests.payloads import SEGMENT
 from loadtests.rows import Row, table, write
 from loadtests.server_process import running_server
+from segserve.core.errors import NotFound
+from segserve.export.catalogue import find_recipe
 from segserve.generated.segserve.v1 import segmentation_pb2
 
 GOAL = "ratio >= 0.9"
@@ -86,16 +88,19 @@ class Subject:
 
 
 def subjects(recipes: Sequence[str], models: Path, goldens: Path) -> list[Subject]:
-    """Find the models; what is not bundled is exported.
+    """Find the models, by their recipes' names or aliases; what is not bundled is exported.
 
     Raises
     ------
+    NotFound
+        When there is no such recipe.
     RuntimeError
-        When there is no such recipe, or it cannot be exported.
+        When it cannot be exported.
     """
+    names = [find_recipe(name).name for name in recipes]
     return [
-        Subject(recipe, models) if (models / recipe).is_dir() else _exported(recipe, goldens)
-        for recipe in recipes
+        Subject(name, models) if (models / name).is_dir() else _exported(name, goldens)
+        for name in names
     ]
 
 
@@ -192,7 +197,11 @@ def main() -> None:
     plan = Plan(rounds, seconds, options.threads, options.concurrency)
     names = options.recipes.split(",") if options.recipes else bundled_recipes(options.models)
     found: list[Row] = []
-    for subject in subjects(names, options.models, options.goldens):
+    try:
+        measured = subjects(names, options.models, options.goldens)
+    except NotFound as error:
+        parser.error(error.message)
+    for subject in measured:
         found += measure(subject, options.image, plan)
         write(found, options.out)
     print(table(found))

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="needs the export extra: make export
 from loadtests.graph_weights import fill_from_graph, read_weights  # noqa: E402
 from loadtests.weights import fresh_weights, golden_weights, write_checkpoint  # noqa: E402
 
+from segserve.core.errors import NotFound  # noqa: E402
 from segserve.export.catalogue import find_recipe  # noqa: E402
 from segserve.export.checkpoint import load_checkpoint  # noqa: E402
 from segserve.export.compare import compare  # noqa: E402
@@ -95,10 +96,16 @@ def test_fresh_weights_are_the_same_each_time_and_fit() -> None:
     find_recipe("deeplabv3plus_mobilenet").build().load_state_dict(first)
 
 
-def test_an_unknown_recipe_is_refused(tmp_path, capfd) -> None:
-    with pytest.raises(RuntimeError, match="weights nosuch"):
+def test_an_unknown_recipe_is_refused(tmp_path) -> None:
+    with pytest.raises(NotFound, match="no recipe 'nosuch'"):
         subjects(["nosuch"], tmp_path, tmp_path)
-    assert "nosuch" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_an_alias_finds_the_model(tmp_path) -> None:
+    (tmp_path / "vainf_deeplabv3plus_mobilenet_os16").mkdir()
+    (subject,) = subjects(["deeplabv3plus_mobilenet"], tmp_path, tmp_path)
+    assert subject.folder == tmp_path / "vainf_deeplabv3plus_mobilenet_os16"
+    assert not subject.fresh
 
 
 def test_bundled_models_are_found_by_their_graphs(repo_root) -> None:

@@ -66,7 +66,11 @@ def test_nodes_side_by_side(given, threads):
         (parameters(intra_op_thread_count="many"), "'intra_op_thread_count' is 'many'"),
         (
             'optimization { execution_accelerators { cpu_execution_accelerator { name: "tpu" } } }',
-            "names 'tpu'; known are cuda, openvino, tensorrt",
+            "got 'tpu', expected openvino$",
+        ),
+        (
+            'optimization {execution_accelerators {cpu_execution_accelerator {name: "cuda"}}}',
+            "got 'cuda', expected openvino, which no CPU has: remove it or list it as gpu_",
         ),
     ],
 )

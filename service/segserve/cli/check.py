@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from segserve.repository.store import LoadPlan, RepositoryStore, VersionFiles
 MAX_IMAGE_PIXELS = 64_000_000
 _KIND_GPU = InstanceKind.GPU
 _ACCELERATORS = "optimization.execution_accelerators"
-_GPU_ALONE = ("cuda", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -143,13 +142,7 @@ def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
 
 
 def device_warnings(config: ModelConfig, model_file: Path) -> tuple[str, ...]:
-    """Open the model where its config asks for more than the CPU; tell what is not here.
-
-    Raises
-    ------
-    LoadFailed
-        When a GPU's accelerator is listed for the CPU and the server refuses it.
-    """
+    """Open the model where its config asks for more than the CPU; tell what is not here."""
     from segserve.serving.backend_choice import open_backends
 
     asked = _asked_devices(config)
@@ -160,7 +153,6 @@ def device_warnings(config: ModelConfig, model_file: Path) -> tuple[str, ...]:
     except LoadFailed as error:
         text = error.message.lower()
         named = {at: word for at, word in asked.items() if _provider(word) in text} or asked
-        _refuse_gpu_on_cpu(config, named, error.message)
         return tuple(
             f"{config.origin.at(at)}: asks for {word}, and `segserve serve` on this machine would "
             f"refuse it: {error.message}"
@@ -192,15 +184,6 @@ def _asked_devices(config: ModelConfig) -> dict[str, str]:
 def _provider(word: str) -> str:
     """Give ONNX Runtime's name, in small letters, of what a config calls `word`."""
     return f"{'cuda' if word == _KIND_GPU else word}executionprovider"
-
-
-def _refuse_gpu_on_cpu(config: ModelConfig, named: Mapping[str, str], reason: str) -> None:
-    for at, word in named.items():
-        if at.startswith(f"{_ACCELERATORS}.cpu_") and word in _GPU_ALONE:
-            raise LoadFailed(
-                f"{config.origin.at(at)}: got '{word}', which no CPU has, expected openvino: "
-                f"remove it or list it as gpu_execution_accelerator: {reason}"
-            )
 
 
 def _warnings(config: ModelConfig, filename: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segserve.core.errors import LoadFailed
@@ -22,6 +22,7 @@ _PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
+_CPU_PROVIDERS = ("openvino",)
 _CUDA_DEFAULTS = {
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
@@ -182,16 +183,23 @@ def _accelerators(config: ModelConfig, *, on_gpu: bool) -> dict[str, Mapping[str
         return {}
     listed = optimization.execution_accelerators
     chosen = listed.gpu_execution_accelerator if on_gpu else listed.cpu_execution_accelerator
-    unknown = [(at, a.name) for at, a in enumerate(chosen) if a.name not in _PROVIDERS]
-    if unknown:
-        at, name = unknown[0]
-        listed_as = f"{'gpu' if on_gpu else 'cpu'}_execution_accelerator[{at}].name"
-        where = config.origin.at(f"optimization.execution_accelerators.{listed_as}")
-        raise LoadFailed(
-            f"{where}: names '{name}'; known are {', '.join(sorted(_PROVIDERS))}"
-            f"{nearest(name, sorted(_PROVIDERS))}"
-        )
+    known = sorted(_PROVIDERS if on_gpu else _CPU_PROVIDERS)
+    for at, accelerator in enumerate(chosen):
+        if accelerator.name not in known:
+            raise _no_accelerator(config, at, accelerator.name, known, on_gpu=on_gpu)
     return {_PROVIDERS[a.name]: a.parameters for a in chosen}
+
+
+def _no_accelerator(
+    config: ModelConfig, at: int, name: str, known: Sequence[str], *, on_gpu: bool
+) -> LoadFailed:
+    listed = f"{'gpu' if on_gpu else 'cpu'}_execution_accelerator[{at}].name"
+    where = config.origin.at(f"optimization.execution_accelerators.{listed}")
+    if name in _PROVIDERS:
+        fix = ", which no CPU has: remove it or list it as gpu_execution_accelerator"
+    else:
+        fix = nearest(name, known)
+    return LoadFailed(f"{where}: got '{name}', expected {', '.join(known)}{fix}")
 
 
 def onnx_options(config: ModelConfig, cores: int, device_id: int | None) -> OnnxOptions:
