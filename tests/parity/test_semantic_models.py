@@ -14,6 +14,7 @@ from segserve.core.options import MaskFormat, SegmentOptions  # noqa: E402  same
 from segserve.export.catalogue import find_recipe  # noqa: E402  same
 from segserve.export.checkpoint import load_checkpoint, match_state_dict  # noqa: E402  same
 from segserve.export.compare import MAX_ERROR_STD, RMS_ERROR_STD  # noqa: E402  same
+from segserve.export.config_text import TORCHSCRIPT  # noqa: E402  same
 from segserve.export.models.pointrend_semantic import closest_calls, sample_maps  # noqa: E402  same
 from segserve.export.run import Destination, export_checkpoint  # noqa: E402  same
 from segserve.families.factory import build_family  # noqa: E402  same
@@ -39,8 +40,9 @@ NO_MODULE = ("input", "resized", "logits", "sem_seg", "backbone.p6", "point_logi
 POINTREND = "d2_pointrend_semantic_R101_FPN_cityscapes"
 # PointRend recomputes the 8192 most doubtful positions. Where the rank of a position hangs on the
 # last bits, so does its label (see `certain`), and these weights judge points 45 times larger than
-# the coarse head does.
-MIN_AGREEMENT_OF_ALL = {POINTREND: 0.99}
+# the coarse head does. So all labels are the official ones where all sums are rounded as they were
+# when these were recorded: by torch 2.13 on two threads and an x86 CPU with AVX-512.
+MIN_AGREEMENT_ROUNDED_OTHERWISE = {POINTREND: 0.99}
 RANK_MARGIN = 2e-3
 MIN_CERTAIN = 0.95
 pytestmark = [pytest.mark.parity, pytest.mark.timeout(1800)]
@@ -125,35 +127,50 @@ def certain(case, model, seen):
     return enlarge(doubtful[:, :, :height, :width], case.golden.labels.shape)[0, 0].numpy() == 0
 
 
-def test_eager(case) -> None:
-    model = case.recipe.build()
-    match_state_dict(model, load_checkpoint(case.checkpoint))
-    seen = {}
-    hooks = [
-        module.register_forward_hook(
-            lambda _m, _i, out, probe=probe: seen.__setitem__(probe, out.numpy().copy())
+class Eager:
+    """The eager network's tensors by the names of their probes, and its label map."""
+
+    def __init__(self, case):
+        model = case.recipe.build()
+        match_state_dict(model, load_checkpoint(case.checkpoint))
+        seen = {}
+        hooks = [
+            module.register_forward_hook(
+                lambda _m, _i, out, probe=probe: seen.__setitem__(probe, out.numpy().copy())
+            )
+            for probe, module in modules_of(case, model).items()
+        ]
+        image = torch.from_numpy(case.inputs["image"])
+        with torch.inference_mode():
+            logits = model(image)
+            for hook in hooks:
+                hook.remove()
+            last = final_logits(case, model, image, logits, seen)
+            points = case.recipe.name == POINTREND
+            self.sure = certain(case, model, seen) if points else None
+        self.tensors = seen | {probe: got.numpy() for probe, got in last.items()}
+        sem_seg = self.tensors.get("sem_seg")
+        self.labels = None if sem_seg is None else sem_seg.argmax(axis=0)
+        coarse = seen.get("sem_predictor")
+        self.rounds_alike = (
+            coarse is not None and case.golden.errors("sem_predictor", coarse)[0] == 0
         )
-        for probe, module in modules_of(case, model).items()
-    ]
-    image = torch.from_numpy(case.inputs["image"])
-    with torch.inference_mode():
-        logits = model(image)
-        for hook in hooks:
-            hook.remove()
-        last = final_logits(case, model, image, logits, seen)
-        sure = certain(case, model, seen) if case.recipe.name == POINTREND else None
-    arrays = {probe: got.numpy() for probe, got in last.items()}
-    for probe, got in (seen | arrays).items():
-        if sure is None or probe != "sem_seg":
+
+
+def test_eager(case) -> None:
+    eager = Eager(case)
+    for probe, got in eager.tensors.items():
+        if probe != "sem_seg" or eager.sure is None or eager.rounds_alike:
             case.check(probe, got)
-    if "sem_seg" in arrays:
-        check_labels(case, arrays["sem_seg"].argmax(axis=0), sure)
+    if eager.labels is not None:
+        check_labels(case, eager.labels, rounds_alike=eager.rounds_alike, sure=eager.sure)
 
 
-def check_labels(case, labels, sure=None):
+def check_labels(case, labels, *, rounds_alike=False, sure=None):
     same = labels == case.golden.labels
     print(f"{case.recipe.name} labels: {same.mean():.5%}")
-    assert same.mean() >= MIN_AGREEMENT_OF_ALL.get(case.recipe.name, MIN_AGREEMENT)
+    otherwise = MIN_AGREEMENT_ROUNDED_OTHERWISE.get(case.recipe.name, MIN_AGREEMENT)
+    assert same.mean() >= (MIN_AGREEMENT if rounds_alike else otherwise)
     if sure is not None:
         print(
             f"{case.recipe.name} labels of the {sure.mean():.2%} certain: {same[sure].mean():.5%}"
@@ -165,9 +182,27 @@ def check_labels(case, labels, sure=None):
 def test_served(case, serve, tmp_path) -> None:
     report = export_checkpoint(case.recipe, case.checkpoint, Destination(tmp_path / "models", "m"))
     print(report)
-    server = serve("--model-repository", tmp_path / "models").wait_started()
+    raw = served_labels(case, serve, tmp_path / "models")
+    check_labels(case, raw)
+
+
+@pytest.mark.parametrize("case", [POINTREND], indirect=True)
+def test_served_as_torchscript(case, serve, tmp_path) -> None:
+    """ONNX Runtime rounds sums in its own way; torch rounds them as torch does."""
+    destination = Destination(tmp_path / "models", "m", backend=TORCHSCRIPT)
+    export_checkpoint(case.recipe, case.checkpoint, destination)
+    labels = served_labels(case, serve, tmp_path / "models")
+    eager = Eager(case)
+    assert np.mean(labels == eager.labels) >= MIN_AGREEMENT
+    check_labels(case, labels, rounds_alike=eager.rounds_alike, sure=eager.sure)
+
+
+def served_labels(case, serve, models):
+    """Give the map that a server answers, to a request that is alone, on as many cores as torch."""
+    threads = str(torch.get_num_threads())
+    server = serve("--model-repository", models, "--cpu-threads", threads).wait_started()
     with Client(server.grpc) as client:
         raw = client.segment(case.picture, "m", SegmentOptions(mask_format=MaskFormat.RAW))
         plain = client.segment(case.picture, "m")
-    check_labels(case, raw.label_map())
     assert np.array_equal(plain.label_map(), raw.label_map())
+    return raw.label_map()
