@@ -24,6 +24,7 @@ from loadtests.rows import Row, table, write
 from loadtests.server_process import ServerProcess, running_server
 
 CONCURRENCIES = (1, 8, 32)
+_LONE_PAIRS = 3  # of bare and lone requests, side by side: the speed drifts within a round
 ECHO_BYTES = {"4 B": 4, "60 KB": 60_000, "3 MB": 3_000_000}
 INFER_MODELS = {"4 B": "identity", "60 KB": "head", "3 MB": "identity"}
 TRITON_OVER_GRPCIO = 2_450 / 2_600
@@ -106,15 +107,11 @@ class Bench:
         self._keep(bare_per_s=bare.per_s, bare_per_cpu_s=bare.per_cpu_s)
         for concurrency in reversed(CONCURRENCIES):
             self._keep_served(f"c{concurrency}", self._segmented(one.requests, concurrency))
-        # Between the two that it is held against: the machine's speed drifts within a round.
-        self._keep(bare_p50_ms=self._bare.run("latency", self._plan.seconds).p50_ms)
-        if h2load.available():
-            target = Target(f"127.0.0.1:{self._server.grpc_port}", payloads.SEGMENT)
-            for concurrency in CONCURRENCIES:
-                requests = max(int(self.value(f"c{concurrency}_per_s") * self._plan.seconds), 32)
-                run = h2load.run_h2load(target, one.requests[0], concurrency, requests)
-                name = f"h2load_c{concurrency}"
-                self._keep(**{f"{name}_per_s": run.per_s, f"{name}_p50_ms": run.p50_ms})
+        for _ in range(_LONE_PAIRS):
+            self._keep(bare_p50_ms=self._bare.run("latency", self._plan.seconds).p50_ms)
+            self._keep_h2load(one, 1)
+        for concurrency in CONCURRENCIES[1:]:
+            self._keep_h2load(one, concurrency)
         self._keep_served("mixed", self._segmented(mixed.requests, 8))
         for name, body in echoes.items():
             whole = INFER_MODELS[name] == "identity"
@@ -126,6 +123,14 @@ class Bench:
             for side, (server, method) in sides.items():
                 served = self._served(server, method, [body], 8)
                 self._keep(**{f"{side}_{name}_us": 1e6 / served.per_cpu_s})
+
+    def _keep_h2load(self, one: Workload, concurrency: int) -> None:
+        if h2load.available():
+            target = Target(f"127.0.0.1:{self._server.grpc_port}", payloads.SEGMENT)
+            requests = max(int(self.value(f"c{concurrency}_per_s") * self._plan.seconds), 32)
+            run = h2load.run_h2load(target, one.requests[0], concurrency, requests)
+            name = f"h2load_c{concurrency}"
+            self._keep(**{f"{name}_per_s": run.per_s, f"{name}_p50_ms": run.p50_ms})
 
     def _keep_served(self, name: str, served: Served) -> None:
         self._keep(
