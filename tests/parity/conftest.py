@@ -58,7 +58,7 @@ class Golden:
 RECORDED_ON_THREADS = 2
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _recorded_threads():
     """Let torch share its sums out as when the goldens were recorded; it rounds by that."""
     torch = sys.modules.get("torch")
