@@ -1,7 +1,8 @@
 """``make demo``: the whole way once, from an image file to masks, against a real server.
 
 Starts ``segserve serve`` on the bundled models, sends a photograph and a synthetic scene with the
-project's own client, prints what came back, writes the overlays, and stops the server.
+project's own client, the scene to a model of each other family too, prints what came back, writes
+the overlays, and stops the server.
 """
 
 from __future__ import annotations
@@ -17,14 +18,22 @@ from pathlib import Path
 from typing import TextIO
 
 MODEL = "deeplabv3plus_demo"
-SCENE_SEED = 20_250
+SHOWN_SCORE = 0.5
+OTHERS = {
+    "mask_rcnn_demo": SHOWN_SCORE,
+    "yolact_demo": SHOWN_SCORE,
+    "solov2_demo": SHOWN_SCORE,
+    "pointrend_demo": SHOWN_SCORE,
+    "pointrend_semantic_demo": None,  # labels of a map have no scores
+}
+SCENE_SEED = 20_251
 SCENE_SIZE_PX = (375, 500)
 _START_TIMEOUT_S = 120
 
 
 @contextmanager
-def running_server(model_repository: Path, log_path: Path, model: str = MODEL) -> Iterator[int]:
-    """Serve one model on free ports; gives the gRPC port once it is ready, and stops it after.
+def running_server(model_repository: Path, log_path: Path, *models: str) -> Iterator[int]:
+    """Serve models on free ports; gives the gRPC port once they are ready, and stops after.
 
     Raises
     ------
@@ -33,7 +42,8 @@ def running_server(model_repository: Path, log_path: Path, model: str = MODEL) -
     """
     command = [sys.executable, "-m", "segserve", "serve"]
     command += ["--model-repository", str(model_repository)]
-    command += ["--model-control-mode", "explicit", "--load-model", model]
+    command += ["--model-control-mode", "explicit"]
+    command += [word for model in models for word in ("--load-model", model)]
     command += ["--grpc-address", "127.0.0.1", "--http-address", "127.0.0.1"]
     command += ["--metrics-address", "127.0.0.1"]
     command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
@@ -72,27 +82,50 @@ def _write_scene(path: Path) -> None:
     Image.fromarray(scene.image).save(path)
 
 
-def main() -> int:
-    """Run the demo from a clone of the project; 0 when both images were segmented."""
+def _segment(image: Path, overlay: Path, address: str) -> int:
     from segserve.cli import segment
 
+    parser = argparse.ArgumentParser()
+    segment.add_parser(parser.add_subparsers(dest="command"))
+    arguments = ["segment", str(image), "--model", MODEL, "--overlay", str(overlay)]
+    return segment.run(parser.parse_args([*arguments, "--server", address]))
+
+
+def _show_others(scene: Path, out: Path, address: str) -> None:
+    """Segment the scene with a model of each other family; a line and an overlay of each."""
+    from segserve.cli.overlay import draw_overlay
+    from segserve.client import Client
+    from segserve.core.options import SegmentOptions
+
+    print(f"the same scene by the other families, scores from {SHOWN_SCORE}:")
+    with Client(address) as client:
+        for model, threshold in OTHERS.items():
+            options = SegmentOptions(score_threshold=threshold)
+            result = client.segment(scene, model, options)
+            draw_overlay(scene, result, out / f"scene_{model}.png")
+            pixels = result.width_px * result.height_px
+            shares = (f"{found.label} {found.area / pixels:.1%}" for found in result.segments)
+            scores = (f"{found.label} {found.score:.2f}" for found in result.regions)
+            print(f"  {model:24} {', '.join([*scores, *shares])}")
+    print(f"  overlays: {out}/scene_*_demo.png\n", flush=True)
+
+
+def main() -> int:
+    """Run the demo from a clone of the project; 0 when everything was segmented."""
     root = Path(__file__).resolve().parents[3]
-    out = root / "build" / "demo"
+    models, out = root / "model_repository", root / "build" / "demo"
     out.mkdir(parents=True, exist_ok=True)
-    scene_path = out / "scene.png"
-    _write_scene(scene_path)
-    images = {root / "docs" / "images" / "coffee.jpg": "photo", scene_path: "scene"}
-    print(f"starting segserve on {root / 'model_repository'} ...", flush=True)
+    scene = out / "scene.png"
+    _write_scene(scene)
+    images = {root / "docs" / "images" / "coffee.jpg": "photo", scene: "scene"}
+    print(f"starting segserve on {models} ...", flush=True)
     code = 0
-    with running_server(root / "model_repository", out / "server.log") as port:
+    with running_server(models, out / "server.log", MODEL, *OTHERS) as port:
+        address = f"127.0.0.1:{port}"
         for image, name in images.items():
-            overlay = out / f"{name}_overlay.png"
-            parser = argparse.ArgumentParser()
-            segment.add_parser(parser.add_subparsers(dest="command"))
-            arguments = ["segment", str(image), "--model", MODEL, "--overlay", str(overlay)]
-            arguments += ["--server", f"127.0.0.1:{port}"]
-            code |= segment.run(parser.parse_args(arguments))
+            code |= _segment(image, out / f"{name}_overlay.png", address)
             print(flush=True)
+        _show_others(scene, out, address)
     print("server stopped cleanly")
     return code
 
