@@ -32,6 +32,12 @@ with ThreadPoolExecutor(2) as threads:
 Kernels(2).ready([KernelGroup.RANDOM_WALKER])
 print(json.dumps([sorted(both), codecs, "PIL.PngImagePlugin" in sys.modules]))
 """
+STALE = """import json, sys
+from segserve.execution.kernels import Kernels
+from segserve.ops.warm import KernelGroup
+warmed = Kernels(1).ready([KernelGroup(sys.argv[1])])
+print(json.dumps([warmed.compiled > 0, warmed.stale]))
+"""
 WITHOUT_BLAS = """import json, sys
 from segserve.execution.kernels import Kernels
 from segserve.ops.warm import KernelGroup
@@ -111,6 +117,15 @@ def test_children_compile_into_the_cache_of_this_process(tmp_path: Path) -> None
     assert opened_here == []
     assert missing == []  # nor what the group needs
     assert again == 0
+
+
+def test_kernels_of_another_cpu_are_told_from_kernels_that_were_not_wanted_yet(tmp_path) -> None:
+    folder = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run(STALE, "random_walker", **folder) == [True, False]
+    assert run(STALE, "random_walker", **folder) == [False, False]
+    assert run(STALE, "runs", **folder) == [True, False]
+    other = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    assert run(STALE, "runs", **folder, **other) == [True, True]
 
 
 def test_two_that_ask_at_a_time_wait_for_one_compilation_and_codecs_are_open(tmp_path) -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from segserve.core.messages import ModelRef
 from segserve.execution.kernels import Kernels
-from segserve.ops.warm import KernelGroup
+from segserve.ops.kernel_cache import CacheKind, KernelCache
+from segserve.ops.warm import KernelGroup, WarmedKernels
 from segserve.serving import loader as loader_module
 
 
@@ -104,3 +105,14 @@ async def test_kernels_are_ready_before_an_image_model(
     writers.bright(repository)
     await open_house()
     assert asked == [{KernelGroup.IMAGES, KernelGroup.LABEL_MAPS, KernelGroup.CRF}]
+
+
+async def test_that_kernels_are_not_kept_is_told_once(
+    open_house, repository, writers, monkeypatch, caplog
+):
+    warmed = WarmedKernels(0.1, 3, KernelCache(CacheKind.NONE, None), stale=False)
+    monkeypatch.setattr(Kernels, "ready", lambda *_: warmed)
+    for name in ("bright", "brighter"):
+        writers.bright(repository, name)
+    await open_house()
+    assert caplog.messages.count("kernels_not_kept") == 1

@@ -26,6 +26,7 @@ from segserve.ops.warm import (
     KernelGroup,
     WarmedKernels,
     missing_groups,
+    stale_groups,
     warm_kernels,
     with_needs,
 )
@@ -72,9 +73,10 @@ class Kernels:
         """
         open_codecs()
         start_s = time.perf_counter()
+        wanted = self._unready(groups)
         with _NUMBA:
             _leave_blas()
-        wanted = self._unready(groups)
+            stale = bool(stale_groups(wanted))
         compiled = self._compilers.compile(wanted)
         with self._lock, _NUMBA:
             if self._compilers.are_stopped():
@@ -86,7 +88,7 @@ class Kernels:
             self._ready.update(wanted)
             release_code(_COMPILER)
         seconds = time.perf_counter() - start_s
-        return WarmedKernels(seconds, compiled + warmed.compiled, warmed.cache)
+        return WarmedKernels(seconds, compiled + warmed.compiled, warmed.cache, stale)
 
     def _unready(self, groups: Iterable[KernelGroup]) -> tuple[KernelGroup, ...]:
         return tuple(group for group in with_needs(groups) if group not in self._ready)

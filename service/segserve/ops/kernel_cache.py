@@ -2,20 +2,22 @@
 
 The first of these that can be written is taken: the folder that ``NUMBA_CACHE_DIR`` names, the
 package's own, this user's folder under the temporary one. The last begins with the kernels that
-lie in the first two, so that a prebuilt cache on a read-only disk counts; where
-``NUMBA_CACHE_DIR`` names such a one, the package's own folder is passed over.
+lie in one of the first two, so that a prebuilt cache on a read-only disk counts.
 Where none can be written the kernels are compiled at every start, in memory; numba itself refuses
 to define a kernel then (``no locator available``).
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import hashlib
 import os
 import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -23,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).parent
-_INDEX = "*.nbi"
-_TEMPORARY = "segserve-kernels"
+_SOURCES = "*_kernel.py"
+_SUFFIXES = (".nbi", ".nbc")  # numba's index of a kernel, and its code
 
 
 class CacheKind(Enum):
@@ -45,13 +47,10 @@ class KernelCache:
     kind : CacheKind
     folder : Path or None
         None: nothing is kept.
-    was_filled : bool
-        There were kernels in it, or it was filled with those of another folder, at the start.
     """
 
     kind: CacheKind
     folder: Path | None
-    was_filled: bool
 
 
 def njit(*signature: Any, **options: Any) -> Callable[[Any], Any]:
@@ -109,38 +108,53 @@ def choose(
         Gives a folder for kernels alone, or raises OSError where there is none. Is given what
         fills a new one with the kernels of the first two.
     """
-    if configured is not None and _writable(configured):
-        return KernelCache(CacheKind.CONFIGURED, configured, _filled(configured))
-    prebuilt = configured is not None and _filled(configured)
-    if not prebuilt and _writable(package / "__pycache__"):
-        return KernelCache(CacheKind.PACKAGE, package, _filled(package))
+    if configured is not None and _writable(_places_in(configured, package)):
+        return KernelCache(CacheKind.CONFIGURED, configured)
+    if _writable(_places_beside(package)):
+        return KernelCache(CacheKind.PACKAGE, package)
     try:
         folder = temporary_folder(lambda new: _seed(new, configured, package))
     except OSError:
-        return KernelCache(CacheKind.NONE, None, was_filled=False)
-    return KernelCache(CacheKind.TEMPORARY, folder, _filled(folder))
+        return KernelCache(CacheKind.NONE, None)
+    if _writable(_places_in(folder, package)):
+        return KernelCache(CacheKind.TEMPORARY, folder)
+    return KernelCache(CacheKind.NONE, None)
 
 
-def temporary_folder(fill: Callable[[Path], None]) -> Path:
-    """Give this user's folder, which is there for the next start too; nobody sees it half filled.
+def temporary_folder(fill: Callable[[Path], None], package: Path = _PACKAGE) -> Path:
+    """Give this user's folder for these sources, which is there for the next start too.
 
     numba unpickles what it finds there, so a folder that others could have written is not taken:
-    then it is a new one, of this process alone.
+    then it is a new one, of this process alone. Nobody sees it half filled.
 
     Raises
     ------
     OSError
-        When there is no temporary folder, or nothing can be written to it.
+        When there is no temporary folder, or none can be made in it.
     """
-    kept = Path(tempfile.gettempdir()) / f"{_TEMPORARY}-{os.geteuid()}"
-    if _ours(kept) and _writable(kept):
+    name = f"segserve-kernels-{os.geteuid()}-{_stamp(package)}"
+    kept = Path(tempfile.gettempdir()) / name
+    if _ours(kept):
         return kept
-    new = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}-"))
+    new = Path(tempfile.mkdtemp(prefix="segserve-kernels-"))
     fill(new)
     try:
         return new.rename(kept)
-    except OSError:  # it is another's, or another process of ours was first
+    except OSError:  # another process of ours was first, or it is another's
+        if _ours(kept):
+            shutil.rmtree(new, ignore_errors=True)
+            return kept
+        atexit.register(shutil.rmtree, new, ignore_errors=True)
         return new
+
+
+def _stamp(package: Path) -> str:
+    """Tell these sources from others: kernels are kept by their sources' time and size."""
+    digest = hashlib.blake2b(str(package).encode(), digest_size=8)
+    for source in sorted(package.rglob(_SOURCES)):
+        status = source.stat()
+        digest.update(f"{source} {status.st_mtime_ns} {status.st_size}".encode())
+    return digest.hexdigest()
 
 
 def _ours(folder: Path) -> bool:
@@ -152,39 +166,54 @@ def _ours(folder: Path) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not others_write
 
 
-def _seed(folder: Path, configured: Path | None, package: Path) -> None:
-    """Copy prebuilt kernels into a new folder."""
-    if configured is not None and _filled(configured):
-        shutil.copytree(configured, folder, dirs_exist_ok=True)
-    elif _filled(package):
-        _copy_from_package(package, folder)
+def _sources(package: Path) -> list[Path]:
+    """Give the folders that kernels' sources lie in."""
+    return sorted({package, *(source.parent for source in package.rglob(_SOURCES))})
 
 
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+def _places_beside(package: Path) -> list[Path]:
+    """Give where numba keeps kernels beside their sources."""
+    return [folder / "__pycache__" for folder in _sources(package)]
 
 
-def _filled(folder: Path) -> bool:
-    return next(folder.rglob(_INDEX), None) is not None
-
-
-def _copy_from_package(package: Path, folder: Path) -> None:
-    """Copy kernels that lie beside their sources to where numba looks for them in `folder`."""
+def _places_in(folder: Path, package: Path) -> list[Path]:
+    """Give where numba keeps kernels in a folder of their own."""
     from numba.core.caching import UserProvidedCacheLocator  # noqa: PLC0415  heavy: opens late
 
-    for beside in package.rglob("__pycache__"):
-        source = str(beside.parent / "x.py")
-        locate: Callable[[str], str] = UserProvidedCacheLocator.get_suitable_cache_subpath
-        target = folder / locate(source)
-        ours = (path for path in beside.iterdir() if path.suffix in (".nbi", ".nbc"))
-        target.mkdir(exist_ok=True)
-        for path in ours:
-            shutil.copy2(path, target)
+    locate: Callable[[str], str] = UserProvidedCacheLocator.get_suitable_cache_subpath
+    return [folder / locate(str(source / "x.py")) for source in _sources(package)]
+
+
+def _seed(folder: Path, configured: Path | None, package: Path) -> None:
+    """Copy the prebuilt kernels that can be read into a new folder; the others are compiled."""
+    places = _places_in(folder, package)
+    prebuilt = [_places_beside(package)]
+    if configured is not None:
+        prebuilt.append(_places_in(configured, package))  # its kernels go before the package's
+    for kept in prebuilt:
+        for source, target in zip(kept, places, strict=True):
+            target.mkdir(exist_ok=True)
+            for path in _kernels_in(source):
+                with contextlib.suppress(OSError):
+                    shutil.copyfile(path, target / path.name)
+
+
+def _kernels_in(place: Path) -> list[Path]:
+    try:
+        return [path for path in place.iterdir() if path.suffix in _SUFFIXES]
+    except OSError:
+        return []
+
+
+def _writable(folders: Iterable[Path]) -> bool:
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+    except OSError:
+        return False
+    return True
 
 
 def compiled_now() -> int:

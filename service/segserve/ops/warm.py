@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from segserve.ops import (
     rle,
     rle_sets,
 )
-from segserve.ops.kernel_cache import KernelCache, compiled_now, kernel_cache
+from segserve.ops.kernel_cache import CacheKind, KernelCache, compiled_now, kernel_cache
 
 
 class KernelGroup(StrEnum):
@@ -87,11 +88,14 @@ class WarmedKernels:
     compiled : int
         Kernels that the cache did not have.
     cache : KernelCache
+    stale : bool
+        The cache had some of them, for another CPU or another version.
     """
 
     seconds: float
     compiled: int
     cache: KernelCache
+    stale: bool
 
 
 def warm_kernels(groups: Iterable[KernelGroup] = tuple(KernelGroup)) -> WarmedKernels:
@@ -101,11 +105,13 @@ def warm_kernels(groups: Iterable[KernelGroup] = tuple(KernelGroup)) -> WarmedKe
     to two minutes for all groups with an empty cache, about two seconds with a filled one.
     """
     start_s = time.perf_counter()
-    before = compiled_now()
+    before, groups = compiled_now(), tuple(groups)
+    stale = bool(stale_groups(groups))
     for group in groups:
         _RUNS.get(group, partial(_run_segmenter, group))()
         _probe(group)()
-    return WarmedKernels(time.perf_counter() - start_s, compiled_now() - before, kernel_cache())
+    seconds, compiled = time.perf_counter() - start_s, compiled_now() - before
+    return WarmedKernels(seconds, compiled, kernel_cache(), stale)
 
 
 def with_needs(groups: Iterable[KernelGroup]) -> tuple[KernelGroup, ...]:
@@ -120,6 +126,13 @@ def missing_groups(groups: Iterable[KernelGroup]) -> tuple[KernelGroup, ...]:
     return tuple(group for group in groups if not _is_cached(_probe(group)))
 
 
+def stale_groups(groups: Iterable[KernelGroup]) -> tuple[KernelGroup, ...]:
+    """Give those of some groups that the cache has for another CPU or another version alone."""
+    if kernel_cache().kind is CacheKind.NONE:
+        return ()
+    return tuple(group for group in missing_groups(groups) if _index_of(_probe(group)).exists())
+
+
 def _probe(group: KernelGroup) -> Any:
     """Give the empty kernel that is run, and so kept, once a group's kernels are."""
     from segserve.ops import probe_kernel  # noqa: PLC0415  opens numba
@@ -131,6 +144,10 @@ def _is_cached(kernel: Any) -> bool:
     """Whether the cache has a kernel without arguments; asking compiles and keeps nothing."""
     found = kernel._cache.load_overload((), kernel.targetctx)  # noqa: SLF001  numba has no other way to ask
     return found is not None
+
+
+def _index_of(kernel: Any) -> Path:
+    return Path(kernel._cache._cache_file._index_path)  # noqa: SLF001  numba has no other way to ask
 
 
 _PIXELS = np.zeros((8, 8, 3), dtype=np.uint8)

@@ -86,6 +86,7 @@ class Loader:
         self._metrics = metrics
         self._max_image_pixels = max_image_pixels
         self._auto_complete = auto_complete
+        self._kernels_told = False
 
     def close(self) -> None:
         """End what compiles for loads under way; they fail, and so do later ones."""
@@ -146,11 +147,14 @@ class Loader:
             )
             try:
                 row_s = warm(config, family, backends, plan.directory.path)
-                _tell_warmed(kernels.result() if kernels else None)
+                warmed = kernels.result() if kernels else None
             except BaseException:
                 for backend in backends:
                     backend.close()
                 raise
+        if warmed is not None:
+            _tell_warmed(warmed, first=not self._kernels_told)
+            self._kernels_told = True
         return backends, row_s
 
     def _assemble(self, plan: LoadPlan, version: VersionFiles, opened: _Opened) -> ServedModel:
@@ -185,10 +189,8 @@ class Loader:
         return ServedModel(parts)
 
 
-def _tell_warmed(warmed: WarmedKernels | None) -> None:
+def _tell_warmed(warmed: WarmedKernels, *, first: bool) -> None:
     """Log what getting kernels ready took, and what would make the next start quicker."""
-    if warmed is None:
-        return
     kept = warmed.cache
     told = {
         "seconds": round(warmed.seconds, 3),
@@ -196,10 +198,10 @@ def _tell_warmed(warmed: WarmedKernels | None) -> None:
         "cache": kept.kind.value,
         "folder": str(kept.folder or ""),
     }
-    if kept.kind is CacheKind.NONE:
+    if kept.kind is CacheKind.NONE and first:
         fix = "set NUMBA_CACHE_DIR to a folder that this user may write"
         log.warning("kernels_not_kept", extra={**told, "fix": fix})
-    elif warmed.compiled and kept.was_filled:
+    elif warmed.compiled and warmed.stale:
         why = "the kernels that were there are of another CPU or another version"
         log.warning("kernels_compiled_again", extra={**told, "why": why})
     else:
