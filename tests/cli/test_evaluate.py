@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from segserve.cli import demo
 from segserve.cli.main import main
 
 COMMAND = ["evaluate", "--model", "deeplabv3plus_demo"]
@@ -79,3 +80,42 @@ def test_a_wrong_folder_is_known_before_a_server_is_asked(capsys, tmp_path):
     arguments = ["--dataset", "coco", "--root", str(tmp_path), "--server", "localhost:1"]
     assert main([*COMMAND, *arguments]) == 1
     assert "instances_val2017.json is not there" in last_line(capsys.readouterr().err)
+
+
+@pytest.fixture
+def no_server(monkeypatch):
+    """Fail when a server is started."""
+
+    def start(*_):
+        raise AssertionError("a server was started")
+
+    monkeypatch.setattr(demo, "running_server", start)
+
+
+@pytest.mark.parametrize(
+    ("folders", "model", "said"),
+    [
+        (["slic"], "fcn", ": export it there (segserve export fcn --checkpoint FILE --out DIR)"),
+        (["slic", "fcn_demo"], "fcn_dem", ": did you mean 'fcn_demo'? Or export it there"),
+        (None, "fcn", ": export it there"),
+    ],
+)
+def test_a_missing_model_is_known_before_a_server_is_started(
+    no_server, capsys, tmp_path, folders, model, said
+):
+    repository = tmp_path / "models"
+    for name in folders or ():
+        (repository / name / "1").mkdir(parents=True)
+    scenes = ["--dataset", "synthetic", "--model-repository", str(repository)]
+    assert main(["evaluate", "--model", model, *scenes]) == 1
+    line = last_line(capsys.readouterr().err).replace(str(repository), "DIR")
+    assert line.startswith(f"segserve evaluate: no model '{model}' in DIR{said}")
+    assert line.endswith("or name another folder with --model-repository")
+
+
+def test_a_folder_that_holds_no_model_is_named_with_the_reason(no_server, capsys, tmp_path):
+    (tmp_path / "fcn").mkdir()
+    scenes = ["--dataset", "synthetic", "--model-repository", str(tmp_path)]
+    assert main(["evaluate", "--model", "fcn", *scenes]) == 1
+    said = last_line(capsys.readouterr().err)
+    assert f"model 'fcn' in {tmp_path}: holds no model: neither config.pbtxt nor" in said

@@ -29,10 +29,43 @@ def instances():
 
 def test_semantic_table():
     lines = as_table(semantic(), NAMES).splitlines()
-    assert lines[0].split() == ["class", "IoU", "boundary", "precision", "recall", "F1"]
-    assert lines[1].split() == ["background", "0.6667", "0.5000", "1.0000", "0.6667", "0.8000"]
-    assert lines[3].split() == ["ring", *"-----"]
-    assert "mean boundary IoU    0.3750" in lines
+    columns = ["class", "IoU", "boundary", "precision", "recall", "F1", "Dice"]
+    assert lines[0].split() == columns
+    background = ["0.6667", "0.5000", "1.0000", "0.6667", "0.8000", "0.8000"]
+    assert lines[1].split() == ["background", *background]
+    assert lines[3].split() == ["ring", *"------"]
+    assert lines[4:] == [
+        "mean IoU             0.5833",
+        "mean boundary IoU    0.3750",
+        "pixel accuracy       0.7500",
+        "mean pixel accuracy  0.8333",
+        "mean precision       0.7500",
+        "mean recall          0.8333",
+        "mean F1              0.7333",
+        "mean Dice            0.7333",
+    ]
+
+
+def test_means_are_over_the_classes_that_occur():
+    """Disc is never predicted and ring never there: both count, star is neither and does not."""
+    names = {**NAMES, 3: "star"}
+    matrix = ConfusionMatrix(4)
+    matrix.add(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 2]))
+    report = SemanticReport(matrix.scores(), np.full(4, np.nan), 0.0)
+    told = as_values(report, names)
+    assert told["classes"]["disc"]["precision"] is None
+    assert told["classes"]["ring"]["recall"] is None
+    assert told["mean_iou"] == pytest.approx(2 / 3 / 3)
+    assert told["mean_precision"] == pytest.approx(2 / 3 / 3)
+    assert told["mean_recall"] == pytest.approx(1 / 3)
+    assert told["mean_f1"] == told["mean_dice"] == pytest.approx(4 / 5 / 3)
+    assert told["classes"]["background"]["dice"] == pytest.approx(4 / 5)
+
+
+def test_means_of_nothing_are_zero():
+    report = SemanticReport(ConfusionMatrix(3).scores(), np.full(3, np.nan), 0.0)
+    told = as_values(report, NAMES)
+    assert [told[f"mean_{key}"] for key in ("iou", "precision", "recall", "f1", "dice")] == [0] * 5
 
 
 def test_instance_table():

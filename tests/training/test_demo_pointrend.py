@@ -39,6 +39,30 @@ def test_without_the_detector_there_is_no_start(tmp_path) -> None:
         demo.train(demo.Plan(Schedule(1)), 0, tmp_path / "pointrend_demo.pth")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "run `make train-demo MODEL=mask_rcnn` first"),
+        (b"damaged", "mask_rcnn_demo.pth"),
+    ],
+)
+def test_a_program_without_a_start_ends_in_one_line(
+    tmp_path, monkeypatch, capsys, content, said
+) -> None:
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(torch, "set_flush_denormal", lambda _: None)
+    if content is not None:
+        (tmp_path / "mask_rcnn_demo.pth").write_bytes(content)
+    checkpoint = str(tmp_path / "pointrend_demo.pth")
+    words = ["demo_pointrend", "--out", str(tmp_path / "out"), "--steps", "1"]
+    monkeypatch.setattr("sys.argv", [*words, "--checkpoint", checkpoint])
+    assert demo.main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("demo_pointrend: ")
+    assert said in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_steps_change_the_masks_alone(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(demo, "photographs", tuple)
     torch.manual_seed(4)

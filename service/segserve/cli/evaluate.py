@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segserve.core.errors import ServiceError
+from segserve.core.errors import LoadFailed, NotFound, ServiceError
 
 if TYPE_CHECKING:
     from segserve.client import Client, SegmentOptions, StreamAnswer
@@ -187,6 +187,7 @@ def _asking(options: argparse.Namespace) -> Iterator[Ask]:
         return
     from segserve.cli.demo import running_server
 
+    _check_has_model(options.model_repository, options.model)
     log = Path("build") / "evaluate_server.log"
     log.parent.mkdir(exist_ok=True)
     with (
@@ -194,6 +195,33 @@ def _asking(options: argparse.Namespace) -> Iterator[Ask]:
         Client(f"127.0.0.1:{port}") as client,
     ):
         yield _ask(client, options)
+
+
+def _check_has_model(repository: Path, name: str) -> None:
+    """Look for the model where the server will.
+
+    Raises
+    ------
+    NotFound
+        Names the model, the folder, and the model with the nearest name.
+    LoadFailed
+        The model's folder is there and cannot be served; says why.
+    """
+    from segserve.families.parameter_values import nearest
+    from segserve.repository.layout import Scan, scan_repository
+
+    scan = scan_repository(repository) if repository.is_dir() else Scan({}, {}, {})
+    if name in scan.models:
+        return
+    reason = scan.refused.get(name) or scan.skipped.get(name)
+    if reason:
+        raise LoadFailed(f"model '{name}' in {repository}: {reason}")
+    hint = nearest(name, list(scan.models))
+    raise NotFound(
+        f"no model '{name}' in {repository}{hint + ' Or' if hint else ':'} export it there "
+        f"(segserve export {name} --checkpoint FILE --out {repository}) or name another folder "
+        "with --model-repository"
+    )
 
 
 def _ask(client: Client, options: argparse.Namespace) -> Ask:

@@ -6,10 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import isfinite
 
+import numpy as np
+import numpy.typing as npt
+
 from segserve.evaluation.measure import InstanceReport, PanopticReport, SemanticReport
 
 Report = SemanticReport | InstanceReport | PanopticReport
-_COLUMNS = ("IoU", "boundary", "precision", "recall", "F1")
+_COLUMNS = {
+    "iou": "IoU",
+    "boundary_iou": "boundary",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "dice": "Dice",
+}
+_MEANS = {
+    "mean_iou": "mean IoU",
+    "mean_boundary_iou": "mean boundary IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "mean_pixel_accuracy": "mean pixel accuracy",
+    "mean_precision": "mean precision",
+    "mean_recall": "mean recall",
+    "mean_f1": "mean F1",
+    "mean_dice": "mean Dice",
+}
 _AP_ROWS = {
     "AP": "ap",
     "AP50": "ap50",
@@ -55,20 +75,50 @@ def as_values(report: Report, names: Mapping[int, str]) -> dict[str, object]:
 
 
 def _semantic_values(report: SemanticReport, names: Mapping[int, str]) -> dict[str, object]:
-    scores = report.scores
-    columns = (scores.iou, report.boundary_iou, scores.precision, scores.recall, scores.f1)
-    keys = ("iou", "boundary_iou", "precision", "recall", "f1")
+    columns = _columns(report)
     classes: dict[str, object] = {
-        name: {key: _number(float(column[n])) for key, column in zip(keys, columns, strict=True)}
+        name: {key: _number(float(column[n])) for key, column in columns.items()}
         for n, name in names.items()
     }
+    return {**_means(report), "classes": classes}
+
+
+def _columns(report: SemanticReport) -> dict[str, npt.NDArray[np.float64]]:
+    """Give the figures of each class [C], by the keys of `_COLUMNS`."""
+    scores = report.scores
+    return {
+        "iou": scores.iou,
+        "boundary_iou": report.boundary_iou,
+        "precision": scores.precision,
+        "recall": scores.recall,
+        "f1": scores.f1,
+        "dice": scores.dice,  # the same numbers as F1: both are 2 TP / (2 TP + FP + FN)
+    }
+
+
+def _means(report: SemanticReport) -> dict[str, float]:
+    """Give the figures of all classes together, by the keys of `_MEANS`."""
+    scores = report.scores
     return {
         "mean_iou": scores.mean_iou,
         "mean_boundary_iou": report.mean_boundary_iou,
         "pixel_accuracy": scores.pixel_accuracy,
         "mean_pixel_accuracy": scores.mean_pixel_accuracy,
-        "classes": classes,
+        **{
+            f"mean_{key}": _mean(getattr(scores, key), scores.iou)
+            for key in ("precision", "recall", "f1", "dice")
+        },
     }
+
+
+def _mean(values: npt.NDArray[np.float64], iou: npt.NDArray[np.float64]) -> float:
+    """Average over the classes that mean IoU is over, 0 when there are none.
+
+    Precision of a class that is never predicted is no number, nor is recall of one that is only
+    predicted; nothing of either was found, so they count as 0, as their IoU does.
+    """
+    occurs = np.isfinite(iou)
+    return float(np.nan_to_num(values[occurs], nan=0.0).mean()) if occurs.any() else 0.0
 
 
 def _number(value: float) -> float | None:
@@ -76,7 +126,7 @@ def _number(value: float) -> float | None:
 
 
 def as_table(report: Report, names: Mapping[int, str]) -> str:
-    """Give a report as lines of text; parameters as for `as_values`. Dice of label maps is F1."""
+    """Give a report as lines of text; parameters as for `as_values`."""
     if isinstance(report, SemanticReport):
         return "\n".join(_semantic_lines(report, names))
     if isinstance(report, PanopticReport):
@@ -93,19 +143,13 @@ def as_table(report: Report, names: Mapping[int, str]) -> str:
 
 
 def _semantic_lines(report: SemanticReport, names: Mapping[int, str]) -> list[str]:
-    scores = report.scores
     width = max(len(name) for name in (*names.values(), "class"))
-    columns = (scores.iou, report.boundary_iou, scores.precision, scores.recall, scores.f1)
-    lines = [_row("class", _COLUMNS, width)]
+    columns = _columns(report)
+    lines = [_row("class", [_COLUMNS[key] for key in columns], width)]
     for n, name in names.items():
-        lines.append(_row(name, _figures([float(column[n]) for column in columns]), width))
-    figures = {
-        "mean IoU": scores.mean_iou,
-        "mean boundary IoU": report.mean_boundary_iou,
-        "pixel accuracy": scores.pixel_accuracy,
-        "mean pixel accuracy": scores.mean_pixel_accuracy,
-    }
-    return [*lines, *(f"{name:20} {value:.4f}" for name, value in figures.items())]
+        figures = [float(column[n]) for column in columns.values()]
+        lines.append(_row(name, _figures(figures), width))
+    return [*lines, *(f"{_MEANS[key]:20} {value:.4f}" for key, value in _means(report).items())]
 
 
 def _figures(values: Sequence[float]) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from segserve.core.errors import InvalidInput, NotFound
 from segserve.export.checkpoint import load_checkpoint
 from segserve.export.models.demo_rcnn import DemoPointRend
 from segserve.export.models.pointrend_instance import PointRendMaskHead
@@ -54,8 +55,15 @@ def start_from(model: DemoPointRend, checkpoint: Path) -> None:
     Raises
     ------
     NotFound
-        There is no such checkpoint.
+        There is no such checkpoint; says what writes it.
+    InvalidInput
+        The checkpoint is damaged.
     """
+    if not checkpoint.is_file():
+        raise NotFound(
+            f"no checkpoint {checkpoint}, which PointRend's training starts from: run "
+            "`make train-demo MODEL=mask_rcnn` first"
+        )
     detector = model.adapt_checkpoint(load_checkpoint(checkpoint))
     state = model.state_dict()
     state |= {key: value for key, value in detector.items() if not key.startswith(_MASK_HEAD)}
@@ -121,8 +129,12 @@ def train(plan: Plan, seed: int, checkpoint: Path) -> nn.Module:
 
 
 def main() -> int:
-    """Train, and write the model repository's entry."""
-    return plan_program(RECIPE, CLASS_NAMES[1:], Plan(), train)
+    """Train, and write the model repository's entry; 1 when there is nothing to start from."""
+    try:
+        return plan_program(RECIPE, CLASS_NAMES[1:], Plan(), train)
+    except (NotFound, InvalidInput) as error:
+        print(f"demo_pointrend: {error.message}", file=sys.stderr)  # noqa: T201  a person waits
+        return 1
 
 
 if __name__ == "__main__":
