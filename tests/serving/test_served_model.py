@@ -9,6 +9,8 @@ from segserve.core.errors import InvalidInput, NotReady
 from segserve.core.messages import EncodedImage, ModelRef, RawImage, SegmentRequest
 from segserve.core.options import Refine, SegmentOptions
 from segserve.observability.tracing import Stamps
+from segserve.serving import served_model
+from segserve.serving.refine_step import Finisher
 
 
 async def test_cost_is_known_before_anything_is_decoded(open_house, repository, writers):
@@ -39,6 +41,30 @@ async def test_phases_are_stamped(open_house, repository, writers, side_px, befo
     by_start = sorted(stamps.phases, key=lambda phase: phase[1])
     assert [name for name, *_ in by_start] == [*before_the_batch, "batch", "infer", "post"]
     assert all(start <= end for _, start, end in stamps.phases)
+
+
+@pytest.mark.parametrize(("large_bytes", "ends_in_slot"), [(1, True), (1 << 30, False)])
+async def test_an_accelerator_waits_for_the_masks_of_large_outputs_alone(
+    open_house, repository, writers, monkeypatch, large_bytes, ends_in_slot
+):
+    """So that no second image's logits at full size are held beside the first one's."""
+    finished, finish = [], Finisher.finish
+
+    async def spied(self, request, *rest, bulk=False):
+        finished.append(request)
+        return await finish(self, request, *rest, bulk=bulk)
+
+    monkeypatch.setattr(Finisher, "finish", spied)
+    monkeypatch.setattr(served_model, "_LARGE_OUTPUT_BYTES", large_bytes)
+    writers.bright(repository)
+    served = (await open_house()).registry.get(ModelRef("bright"))
+    monkeypatch.setattr(served, "_on_cpu", False)
+    request = SegmentRequest(ModelRef("bright"), RawImage(np.zeros((8, 8, 3), np.uint8)))
+    await served.segment_job(request).start(Stamps())  # tells how large outputs are
+    finished.clear()
+    answer = await served.segment_job(request).start(Stamps())
+    assert answer.label_map.segments
+    assert finished == ([] if ends_in_slot else [request])
 
 
 async def test_a_closed_version_refuses(open_house, repository, writers):

@@ -150,7 +150,7 @@ class SemanticFamily:
         return None if chosen is None else chosen.max_ms / 1000
 
     def refine_bytes(self, outputs: Tensors, plan: Plan, options: SegmentOptions) -> int:
-        """Give the working memory that a refinement will need.
+        """Give the working memory that a refinement will need, and the logits that it holds.
 
         Raises
         ------
@@ -160,7 +160,8 @@ class SemanticFamily:
         placement = context_of(plan).placement
         grid = NetworkGrid(*placement.network, *placement.content)
         height, width = self._size(plan, options)
-        return refine_bytes_per_pixel(self._logits(outputs), grid) * height * width
+        logits = self._logits(outputs)
+        return logits.nbytes + refine_bytes_per_pixel(logits, grid) * height * width
 
     def refine(
         self,

@@ -35,10 +35,18 @@ class Job(Generic[Answer]):
 
 @dataclass(frozen=True)
 class Look:
-    """One image's request before anything runs: its plan, what it is counted at, who ends it."""
+    """One image's request before anything runs: its plan, what it is counted at, who ends it.
+
+    Parameters
+    ----------
+    ends_in_slot : bool
+        Its masks may be made by the thread that ran it, before the next batch; not for all images
+        on an accelerator, which would wait.
+    """
 
     request: SegmentRequest
     plan: Plan
     prepared_bytes: int
     cost_bytes: int
     finisher: Finisher
+    ends_in_slot: bool

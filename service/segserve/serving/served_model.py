@@ -77,6 +77,8 @@ class ServedParts:
 
 
 _FLOAT_BYTES = 4
+_LARGE_OUTPUT_BYTES = 64 << 20
+"""Of one image: logits at its full size. An accelerator, too, waits until they are gone."""
 
 
 class ServedModel:
@@ -204,8 +206,9 @@ class ServedModel:
         plan = finisher.family.plan(request.image, request.options)
         prepared = sum(prod(shape) * _FLOAT_BYTES for shape in plan.inputs_shapes.values())
         bytes_in = len(image_bytes(request.image)) + plan.decoded_bytes + prepared
-        cost_bytes = bytes_in + self._outputs.expected_bytes(prepared)
-        return Look(request, plan, prepared, cost_bytes, finisher)
+        outputs = self._outputs.expected_bytes(prepared)
+        ends_in_slot = self._on_cpu or outputs >= _LARGE_OUTPUT_BYTES
+        return Look(request, plan, prepared, bytes_in + outputs, finisher, ends_in_slot)
 
     def _last_step(self) -> Finisher:
         if self._finisher is None:
@@ -270,7 +273,7 @@ class ServedModel:
                 queue_timeout_us=request.queue_timeout_us,
                 priority=request.priority,
                 first=prepare if line is None else None,
-                then=look.finisher.unrefined(request, plan) if self._on_cpu else None,
+                then=look.finisher.unrefined(request, plan) if look.ends_in_slot else None,
             )
             if line is None:
                 result = await batcher.submit(item)
