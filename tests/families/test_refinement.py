@@ -79,6 +79,13 @@ def test_values_that_do_not_read_are_named(key: str, value: str) -> None:
             Refinement().chosen(options)
 
 
+@pytest.mark.parametrize("rounds", ["0", "1001"])
+def test_rounds_are_told_by_one_bound(rounds: str) -> None:
+    options = SegmentOptions(refine=Refine.DENSE_CRF, parameters={"crf_iterations": rounds})
+    with pytest.raises(InvalidInput, match=rf"got '{rounds}', expected 1\.\.1000"):
+        Refinement().chosen(options)
+
+
 def test_a_request_says_otherwise_than_the_config() -> None:
     usual = Refinement(wanted=True, max_ms=90)
     assert usual.chosen(SegmentOptions(refine=Refine.NONE)) is None

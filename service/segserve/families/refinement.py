@@ -17,6 +17,7 @@ from segserve.families.family import Findings, Plan
 from segserve.families.parameter_values import ParameterReader, number, whole
 from segserve.ops.argmax import LabelArray, NetworkGrid, valid_count
 from segserve.ops.crf import DenseCrfOptions, dense_crf
+from segserve.ops.crf.options import MAX_ITERATIONS
 from segserve.ops.crf.options import MOST_COMPAT, CrfMode
 from segserve.ops.crf.unary import unary_from_logits
 
@@ -131,7 +132,7 @@ def parse_refinement(parameters: Mapping[str, str], default: Refinement) -> Refi
     over_0, any_0 = "a number above 0", f"a number from 0 to {MOST_COMPAT:g}"
     try:
         crf = DenseCrfOptions(
-            iterations=reader.read("crf_iterations", whole, "1..1000", usual.iterations),
+            iterations=reader.read("crf_iterations", _rounds, "1..1000", usual.iterations),
             gaussian_sxy_px=reader.read("crf_gaussian_sxy", number, over_0, usual.gaussian_sxy_px),
             gaussian_compat=reader.read(
                 "crf_gaussian_compat", _weight, any_0, float(usual.gaussian_compat)
@@ -157,6 +158,11 @@ def parse_refinement(parameters: Mapping[str, str], default: Refinement) -> Refi
 def _positive(text: str) -> float | None:
     value = number(text)
     return value if value is not None and value > 0 else None
+
+
+def _rounds(text: str) -> int | None:
+    count = whole(text)
+    return count if count is not None and count <= MAX_ITERATIONS else None
 
 
 def _weight(text: str) -> float | None:

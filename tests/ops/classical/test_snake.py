@@ -98,11 +98,20 @@ def test_the_shape_prior_holds_a_contour(disc) -> None:
 
 
 def test_a_contour_to_begin_with(disc) -> None:
-    contour = np.array([[20, 15], [40, 15], [40, 35], [20, 35]], np.float32)
-    found = snake(disc[0], SnakeOptions(), Prompts(contour=contour))
-    assert found.contour.shape == (4, 2)
+    image, truth = disc
+    rows, columns = np.nonzero(truth)
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+    found = snake(image, SnakeOptions(), Prompts(contour=corners))
+    assert found.contour.shape == (60, 2)
+    inside = found.labels == 1
+    assert (inside & truth).sum() / (inside | truth).sum() > 0.9
+    many = np.repeat(corners, 20, axis=0)
+    assert snake(image, SnakeOptions(), Prompts(contour=many)).contour.shape == (80, 2)
+    point = np.full((3, 2), 20, np.float32)
+    assert snake(image, SnakeOptions(), Prompts(contour=point)).contour.shape == (60, 2)
     with pytest.raises(InvalidInput, match="3 to 10000 rows of 2"):
-        snake(disc[0], SnakeOptions(), Prompts(contour=contour[:2]))
+        snake(image, SnakeOptions(), Prompts(contour=corners[:2]))
 
 
 @pytest.mark.parametrize("box", [[90, 90, 99, 99], [5, 5, 5, 9]])

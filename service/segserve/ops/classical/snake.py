@@ -47,7 +47,7 @@ class SnakeOptions:
     """Options of the snake."""
 
     method: str = choice(("greedy", "dynamic"), "greedy windows, or the best of all 3 x 3 windows")
-    vertices: int = whole(60, 4, 400, "of the contour that a box, or no prompt, begins with")
+    vertices: int = whole(60, 4, 400, "of the contour; one that is given may have more")
     tension: float = real(0.2, 0, 1000, "weight of even sides")
     stiffness: float = real(0.1, 0, 1000, "weight of low curvature")
     edges: float = real(300.0, 0, 1e6, "weight of the picture's gradient")
@@ -122,7 +122,7 @@ def _as_xy(contour: Vertices) -> Floats:
 def _beginning(image: Array, options: SnakeOptions, prompts: Prompts) -> Vertices:
     height, width = image.shape[:2]
     if prompts.contour is not None:
-        places = prompts.contour[:, ::-1] - 0.5
+        places = _spread(prompts.contour[:, ::-1] - 0.5, options.vertices)
     else:
         given = prompts.box if prompts.box is not None else whole_image_box(image, _CENTRED_SHARE)
         box = check_box(given, image).astype(np.float64)  # that sums of huge ones are finite
@@ -132,6 +132,16 @@ def _beginning(image: Array, options: SnakeOptions, prompts: Prompts) -> Vertice
         places = centre + half * np.stack([np.sin(angles), np.cos(angles)], axis=1)
     last = np.array([height - 1, width - 1])
     return np.ascontiguousarray(np.clip(np.rint(places), 0, last), dtype=np.int64)
+
+
+def _spread(corners: Floats, count: int) -> npt.NDArray[np.float64]:
+    """Give a closed contour with fewer vertices than `count` that many, evenly along its sides."""
+    if len(corners) >= count:
+        return corners.astype(np.float64)
+    closed = np.concatenate([corners, corners[:1]]).astype(np.float64)
+    ends_px = np.concatenate([[0], np.hypot(*np.diff(closed, axis=0).T).cumsum()])
+    at_px = np.linspace(0, ends_px[-1], count, endpoint=False)
+    return np.stack([np.interp(at_px, ends_px, axis) for axis in closed.T], axis=1)
 
 
 def edge_field(image: Array) -> Floats:
