@@ -78,3 +78,52 @@ def golden(goldens: Path):
     fill = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fill)
     return lambda name: Golden(goldens / name, fill)
+
+
+DETECTORS = (
+    "torchvision_maskrcnn_resnet50_fpn",
+    "torchvision_maskrcnn_resnet50_fpn_smooth",
+    "torchvision_maskrcnn_resnet50_fpn_v2",
+    "d2_mask_rcnn_R50_FPN_3x",
+    "d2_pointrend_rcnn_R50_FPN_3x",
+    "d2_panoptic_fpn_R50_3x",
+)
+
+
+def detector_input(chosen):
+    """Prepare the picture as the original detectors do, with the libraries that they use."""
+    import torch
+
+    if chosen.folder.name.startswith("torchvision"):
+        image = torch.from_numpy(chosen.image.copy()).permute(2, 0, 1).float() / 255
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        image = ((image - mean[:, None, None]) / std[:, None, None])[None]
+        scale = min(800 / min(image.shape[2:]), 1333 / max(image.shape[2:]))
+        image = torch.nn.functional.interpolate(
+            image, scale_factor=scale, mode="bilinear", recompute_scale_factor=True
+        )
+    else:
+        path = chosen.folder.parent / "resized" / "public_pil_800x1067.png"
+        image = torch.from_numpy(np.asarray(Image.open(path).convert("RGB"))[..., ::-1].copy())
+        image = (
+            image.permute(2, 0, 1).float() - torch.tensor([103.53, 116.28, 123.675])[:, None, None]
+        )
+        image = image[None]
+    height, width = image.shape[2:]
+    padded = torch.nn.functional.pad(image, (0, -width % 32, 0, -height % 32))
+    return {"image": padded.numpy(), "image_size": np.array([[height, width]], np.float32)}
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def detector_case(request, golden):
+    """A golden of a two-stage detector, its recipe, the filled network and the official input."""
+    import torch
+
+    from segserve.export.catalogue import find_recipe
+    from segserve.export.checkpoint import match_state_dict
+
+    chosen = golden(request.param)
+    recipe = find_recipe(request.param.removesuffix("_smooth"))
+    model = recipe.build()
+    match_state_dict(model, {k: torch.from_numpy(v) for k, v in chosen.weights().items()})
+    return chosen, recipe, model, detector_input(chosen)

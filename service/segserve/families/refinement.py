@@ -17,8 +17,7 @@ from segserve.families.family import Findings, Plan
 from segserve.families.parameter_values import ParameterReader, number, whole
 from segserve.ops.argmax import LabelArray, NetworkGrid, valid_count
 from segserve.ops.crf import DenseCrfOptions, dense_crf
-from segserve.ops.crf.options import MAX_ITERATIONS
-from segserve.ops.crf.options import MOST_COMPAT, CrfMode
+from segserve.ops.crf.options import MAX_ITERATIONS, MOST_COMPAT, CrfMode
 from segserve.ops.crf.unary import unary_from_logits
 
 REQUEST_KEYS = (
