@@ -148,6 +148,18 @@ def test_labels_that_the_model_rules_out_are_not_chosen() -> None:
     assert 2 not in labels
 
 
+def test_of_many_labels_none_of_which_is_likely_the_likeliest_are_kept() -> None:
+    logits = np.zeros((150, 6, 8), np.float32)
+    logits[70, :, 4:], logits[20, :, :4] = 0.1, 0.1
+    pixels = np.zeros((6, 8, 3), np.uint8)
+    pixels[:, 4:] = 255
+    labels = refined_labels(
+        logits, pixels, NetworkGrid(6, 8, 6, 8), DenseCrfOptions(), align_corners=False, stop=never
+    )
+    assert set(labels[:, :4].ravel()) == {20}
+    assert set(labels[:, 4:].ravel()) == {70}
+
+
 def test_it_is_stopped() -> None:
     with pytest.raises(Cancelled):
         refined_labels(

@@ -241,11 +241,15 @@ def _kept(logits: Array, grid: NetworkGrid) -> npt.NDArray[np.int64]:
 
 
 def _likely(logits: Array, grid: NetworkGrid) -> npt.NDArray[np.int64]:
-    """Find the labels that are at least 1 % likely at any logit that the picture covers."""
+    """Find the labels that are at least 1 % likely at any logit that the picture covers.
+
+    Of more than a hundred labels none may be: then it is one by their number, which one always is.
+    """
     rows = valid_count(logits.shape[1], grid.height_px, grid.valid_height_px)
     columns = valid_count(logits.shape[2], grid.width_px, grid.valid_width_px)
     unary = unary_from_logits(logits[:, :rows, :columns])
-    return np.flatnonzero(unary.min(axis=(1, 2)) <= -np.log(_LIKELY))
+    least = min(_LIKELY, 0.999 / len(logits))
+    return np.flatnonzero(unary.min(axis=(1, 2)) <= -np.log(least))
 
 
 def _positions(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,9 @@ from segserve.core.errors import Cancelled, InvalidInput
 from segserve.ops.crf import DenseCrfOptions, dense_crf
 
 MODES = ("exact", "lazy", "fast")
+RECORD = "pydensecrf.npz"
+RECORDED = {"2, wide": (2, 80, 13, 10), "5, wide": (5, 80, 13, 10), "5, narrow": (5, 49, 5, 4)}
+"""Labels, and the bilateral sxy in pixels, srgb and compat."""
 
 
 def exact_mean_field(image, unary, options):
@@ -79,13 +84,15 @@ def test_beliefs_sum_to_one(mode, labels):
     np.testing.assert_allclose(q.sum(axis=0), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("sure", [1, 0.1, 0.01])
 @pytest.mark.parametrize("labels", [2, 21, 150])
-def test_lazy_agrees_with_exact(labels):
-    image, unary = scene(60, 80, labels, seed=labels)
-    exact = dense_crf(image, unary, DenseCrfOptions(mode="exact"))
-    lazy = dense_crf(image, unary, DenseCrfOptions(mode="lazy"))
-    assert np.mean(exact.argmax(axis=0) == lazy.argmax(axis=0)) >= 0.999
-    assert np.abs(exact - lazy).mean() < 1e-3
+def test_lazy_agrees_with_exact(labels, sure):
+    image, unary = scene(120, 160, labels, seed=labels)
+    exact, lazy = (
+        dense_crf(image, sure * unary, DenseCrfOptions(mode=mode)) for mode in ("exact", "lazy")
+    )
+    assert np.mean(exact.argmax(axis=0) == lazy.argmax(axis=0)) >= 0.9998
+    assert np.abs(exact - lazy).mean() < 1e-4
 
 
 @pytest.mark.parametrize("sxy_px", [3.0, 1.0])
@@ -259,17 +266,17 @@ def test_a_compatibility_of_the_wrong_shape_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("mode", "agreement", "mean"), [("exact", 0.99999, 1e-6), ("lazy", 0.9998, 5e-5)]
+    ("mode", "agreement", "mean"), [("exact", 1, 1e-6), ("lazy", 0.9998, 5e-5)]
 )
-@pytest.mark.parametrize("labels", [2, 21])
-def test_equal_to_pydensecrf(mode, agreement, mean, labels):
-    dcrf = pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf is not installed")
-    image, unary = scene(120, 160, labels)
-    theirs = dcrf.DenseCRF2D(160, 120, labels)
-    theirs.setUnaryEnergy(unary.reshape(labels, -1))
-    theirs.addPairwiseGaussian(sxy=3, compat=3)
-    theirs.addPairwiseBilateral(sxy=80, srgb=13, rgbim=image, compat=10)
-    wanted = np.array(theirs.inference(10)).reshape(unary.shape)
-    q = dense_crf(image, unary, DenseCrfOptions(mode=mode))
+@pytest.mark.parametrize("name", RECORDED)
+def test_equal_to_pydensecrf(name, mode, agreement, mean):
+    """As `record_pydensecrf` recorded it: building it takes an old Cython and a compiler."""
+    _, sxy_px, srgb, compat = RECORDED[name]
+    with np.load(Path(__file__).with_name(RECORD)) as record:
+        image, unary, wanted = (record[f"{name}.{what}"] for what in ("image", "unary", "q"))
+    options = DenseCrfOptions(
+        mode=mode, bilateral_sxy_px=sxy_px, bilateral_srgb=srgb, bilateral_compat=compat
+    )
+    q = dense_crf(image, unary, options)
     assert np.mean(q.argmax(axis=0) == wanted.argmax(axis=0)) >= agreement
     assert np.abs(q - wanted).mean() < mean

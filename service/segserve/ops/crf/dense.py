@@ -88,15 +88,14 @@ def _checked(image: Image8, unary: Floats) -> tuple[Image8, Floats]:
 
 
 def _kept(planes: Floats, *, prune: bool) -> npt.NDArray[np.int64]:
-    """Give the labels to work with; at least one."""
+    """Give the labels to work with: of any pixel at least the likeliest one."""
     kept = np.full(len(planes), not prune)
-    if not _kernel().scan(planes, np.float32(_PRUNED_BELOW), kept):
+    below = min(_PRUNED_BELOW, 0.999 / len(planes))  # of more than a hundred, all may be unlikely
+    if not _kernel().scan(planes, np.float32(below), kept):
         raise InvalidInput(
             "unary must be finite, got NaN or infinity: clip probabilities above 0 before the "
             "logarithm"
         )
-    if not kept.any():  # more than a hundred labels, none likely anywhere
-        kept[:] = True
     return np.flatnonzero(kept)
 
 

@@ -205,7 +205,8 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
 
     The messages to a pixel change by no more than its norm times what its simplex has `moved`, and
     then its beliefs q by no more than (1 - max q) * (exp(2 change) - 1). Pixels for which that is
-    below `tolerance` since they were last computed keep their beliefs.
+    below `tolerance` times max q since they were last computed keep their beliefs: where no label
+    is likely, less decides which is first.
 
     Parameters
     ----------
@@ -266,7 +267,7 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
         for row in range(filled):
             highest = normalise(rows, row * width, groups)
             room = max(np.float32(1) - highest, np.float32(1e-7))
-            gap = _log_below(np.float32(1) + tolerance / room)
+            gap = _log_below(np.float32(1) + tolerance * highest / room)
             limits[pick(picked, row)] = pick(reached, row) + np.float32(0.5) * gap
         for row in range(filled):
             at = pick(picked, row)
