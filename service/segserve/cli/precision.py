@@ -63,11 +63,12 @@ def export_in_precision(options: argparse.Namespace, progress: Callable[[str], N
             source, target, options.precision, samples, overwrite=options.overwrite
         )
     found = done.comparison
-    return (
-        f"{done.path}: {done.graph_bytes / 1e6:.1f} MB; of float32's labels at least "
-        f"{100 * found.label_agreement:.2f} % are kept, {found.rms_error_std:.1e} std off "
-        f"(rms); of its detections at least {100 * found.matched:.0f} %"
-    )
+    size, error = f"{done.graph_bytes / 1e6:.1f} MB", f"{found.rms_error_std:.1e} std off (rms)"
+    if found.rows is None:
+        kept = f"of float32's labels at least {found.label_agreement:.2%} are kept, {error}"
+    else:
+        kept = f"of {found.rows} detections at least {found.matched:.0%} of a picture's are near"
+    return f"{done.path}: {size}; {kept}; segserve evaluate tells what that costs"
 
 
 def _exported(

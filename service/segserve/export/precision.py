@@ -132,6 +132,7 @@ def compare_graphs(got: bytes, expected: bytes, samples: Sequence[Tensors]) -> C
         min(c.label_agreement for c in found),
         min(c.matched for c in found),
         max(c.row_error for c in found),
+        None if found[0].rows is None else sum(c.rows or 0 for c in found),
     )
 
 
