@@ -52,6 +52,12 @@ def test_every_golden_folder_of_this_family_has_a_recipe(goldens) -> None:
     assert {find_recipe(name).name for name in folders} == set(folders)
 
 
+def test_the_page_has_every_alias(repo_root) -> None:
+    page = (repo_root / "docs" / "models.md").read_text()
+    aliases = [alias for recipe in RECIPES for alias in recipe.aliases]
+    assert [alias for alias in aliases if f"`{alias}`" not in page] == []
+
+
 def test_the_page_has_a_whole_row_for_every_recipe(repo_root) -> None:
     page = (repo_root / "docs" / "models.md").read_text()
     table = page.partition("## All recipes")[2].partition("\n## ")[0]
