@@ -87,7 +87,7 @@ class Settings(BaseModel):
         15.0, gt=0, description="Seconds between two looks at the repository in mode poll"
     )
     load_model: tuple[str, ...] = Field(
-        (), description="Model to load at start in mode explicit; '*' for all; may be repeated"
+        (), description="To load at start in mode explicit; '*': all; repeated, or separated by ','"
     )
     model_load_thread_count: int = Field(2, ge=1, description="Models loaded at the same time")
     disable_auto_complete_config: bool = Field(

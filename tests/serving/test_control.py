@@ -25,6 +25,18 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize(("load", "ready"), [(("a",), True), (("*",), False)])
+async def test_a_folder_that_no_model_can_be_called_by_fails_where_it_was_asked_for(
+    open_house, repository, writers, caplog, load, ready
+):
+    writers.scale(repository, "a")
+    shutil.copytree(repository / "a", repository / "a (copy)")
+    house = await open_house("explicit", load=load)
+    assert house.engine.ready() is ready
+    events = {"model_refused": ready, "model_load_failed": not ready}
+    assert {event: event in caplog.messages for event in events} == events
+
+
 async def test_explicit_mode_loads_on_request(open_house, repository, writers):
     writers.scale(repository, "a")
     writers.scale(repository, "b")

@@ -85,6 +85,25 @@ def test_bad_samples_are_named(tmp_path, value, message):
         run(sample, None, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        ("data_type: TYPE_INT32 dims: [ 3, 8, 8 ] zero_data: true", r"INT32 \[3, 8, 8\]"),
+        ("data_type: TYPE_FP32 dims: [ 4, 8, 8 ] zero_data: true", r"FP32 \[4, 8, 8\]"),
+        ("data_type: TYPE_FP32 dims: [ 3, 8 ] random_data: true", r"FP32 \[3, 8\]"),
+    ],
+)
+def test_a_sample_that_is_no_input_of_the_model(tmp_path, value, got):
+    sample = f'model_warmup [ {{ name: "s" inputs {{ key: "x" value {{ {value} }} }} }} ]'
+    with pytest.raises(LoadFailed, match=rf"inputs\[x\]: got {got}, expected FP32 \[3, -1, -1\]"):
+        run(sample, None, tmp_path)
+
+
+def test_a_sample_without_an_input(tmp_path):
+    with pytest.raises(LoadFailed, match=r"^c:5: model_warmup\[0\]\.inputs: got \[\], expected x"):
+        run('model_warmup { name: "s" batch_size: 1 }', None, tmp_path)
+
+
 def test_a_sample_of_an_input_that_is_not_there(tmp_path):
     sample = 'model_warmup { name: "s" inputs { key: "z" value { zero_data: true } } }'
     with pytest.raises(LoadFailed, match=r"inputs\[z\]: no input .* expected one of \['x'\]"):

@@ -20,7 +20,7 @@ from segserve.transport.parameters import (
 def test_unset_differs_from_zero():
     assert read_options({}) == DEFAULT_OPTIONS
     zero = read_options({"score_threshold": 0, "top_k": 0, "min_area_px": 0, "label_ids": ""})
-    assert zero == SegmentOptions(score_threshold=0.0, top_k=0, min_area_px=0, label_ids=())
+    assert zero == SegmentOptions(score_threshold=0.0, top_k=0, min_area_px=0, label_ids=None)
 
 
 def test_every_choice():

@@ -18,9 +18,9 @@ HONOURED = frozenset(
     {
         *("name", "platform", "backend", "version_policy", "max_batch_size"),
         *("default_model_filename", "parameters", "metric_tags"),
-        *(f"input.{field}" for field in (*_TENSOR, "format", "optional")),
+        *(f"input.{field}" for field in (*_TENSOR, "optional")),
         *(f"output.{field}" for field in (*_TENSOR, "label_filename")),
-        *(f"instance_group.{field}" for field in ("name", "kind", "count", "gpus")),
+        *(f"instance_group.{field}" for field in ("kind", "count", "gpus")),
         *("optimization.graph.level", "optimization.execution_accelerators"),
         *(
             f"dynamic_batching.{field}"

@@ -70,8 +70,12 @@ class ModelControl:
         seen = await self._look()
         self._seen = _fingerprints(seen)
         names = tuple(seen.models)
+        everything = self._wants_everything()
         for name, reason in seen.refused.items():
-            self._note_failure(name, reason)
+            if everything:
+                self._note_failure(name, reason)
+            else:  # nobody asked for it
+                log.warning("model_refused", extra={"model": name, "error": reason})
         for name in names:
             self._registry.known(name)
         loads = [asyncio.create_task(self._load_quietly(name)) for name in self._wanted(names)]
@@ -89,9 +93,10 @@ class ModelControl:
         return tuple(self._failed)
 
     def _wanted(self, names: Iterable[str]) -> tuple[str, ...]:
-        if self._policy.mode != "explicit" or "*" in self._policy.load_at_start:
-            return tuple(names)
-        return self._policy.load_at_start
+        return tuple(names) if self._wants_everything() else self._policy.load_at_start
+
+    def _wants_everything(self) -> bool:
+        return self._policy.mode != "explicit" or "*" in self._policy.load_at_start
 
     def failed(self, name: str) -> bool:
         """Whether the last load of a model failed."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from segserve.core.errors import LoadFailed
+from segserve.core.tensor import TensorSpec
 from segserve.execution.backend import Backend
 from segserve.execution.warmup import WarmSample, WarmTensor, run_samples
 from segserve.families.family import Family
@@ -77,14 +78,28 @@ def _bucket(config: ModelConfig, height_px: int, width_px: int) -> WarmSample:
 
 def _configured(config: ModelConfig, index: int, sample: ModelWarmup, folder: Path) -> WarmSample:
     rows = (max(1, sample.batch_size),) if config.max_batch_size else ()
-    known = [spec.name for spec in config.input_specs()]
+    known = {spec.name: spec for spec in config.input_specs()}
     inputs = {}
     for name, given in sample.inputs.items():
         where = config.origin.at(f"model_warmup[{index}].inputs[{name}]")
         if name not in known:
-            raise LoadFailed(f"{where}: no input of the model: expected one of {known}")
+            raise LoadFailed(f"{where}: no input of the model: expected one of {list(known)}")
         inputs[name] = _tensor(where, given, rows, folder)
+        _check_fits(where, given, known[name])
+    missing = [n for n, spec in known.items() if n not in inputs and not spec.optional]
+    if missing:
+        where = config.origin.at(f"model_warmup[{index}].inputs")
+        raise LoadFailed(f"{where}: got {list(inputs)}, expected {', '.join(missing)} too")
     return WarmSample(sample.name, inputs, max(1, sample.count))
+
+
+def _check_fits(where: str, given: WarmupInput, spec: TensorSpec) -> None:
+    if given.data_type is not spec.dtype or not spec.accepts(tuple(given.dims), batched=False):
+        kind = given.data_type.value if given.data_type is not None else "none"
+        raise LoadFailed(
+            f"{where}: got {kind} {list(given.dims)}, expected {spec.dtype.value} "
+            f"{list(spec.dims)}, as the model's input is, without the batch axis"
+        )
 
 
 def _tensor(where: str, given: WarmupInput, rows: tuple[int, ...], folder: Path) -> WarmTensor:

@@ -89,7 +89,7 @@ def read_options(parameters: Parameters) -> SegmentOptions:
             score_threshold=None if threshold is None else number("score_threshold", threshold),
             top_k=None if top_k is None else integer("top_k", top_k),
             min_area_px=None if area is None else integer("min_area_px", area),
-            label_ids=None if labels is None else _integers("label_ids", labels),
+            label_ids=None if labels in (None, "") else _integers("label_ids", labels),
             refine=_choice("refine", given("refine"), Refine),
             output_size=_choice("output_size", given("output_size"), OutputSize),
         )
