@@ -89,13 +89,14 @@ class WarmedKernels:
         Kernels that the cache did not have.
     cache : KernelCache
     stale : bool
-        The cache had some of them, for another CPU or another version.
+        The cache had some of them, for another CPU or another version; known to whoever asked
+        (`stale_groups`) before they were compiled.
     """
 
     seconds: float
     compiled: int
     cache: KernelCache
-    stale: bool
+    stale: bool = False
 
 
 def warm_kernels(groups: Iterable[KernelGroup] = tuple(KernelGroup)) -> WarmedKernels:
@@ -105,13 +106,11 @@ def warm_kernels(groups: Iterable[KernelGroup] = tuple(KernelGroup)) -> WarmedKe
     to two minutes for all groups with an empty cache, about two seconds with a filled one.
     """
     start_s = time.perf_counter()
-    before, groups = compiled_now(), tuple(groups)
-    stale = bool(stale_groups(groups))
+    before = compiled_now()
     for group in groups:
         _RUNS.get(group, partial(_run_segmenter, group))()
         _probe(group)()
-    seconds, compiled = time.perf_counter() - start_s, compiled_now() - before
-    return WarmedKernels(seconds, compiled, kernel_cache(), stale)
+    return WarmedKernels(time.perf_counter() - start_s, compiled_now() - before, kernel_cache())
 
 
 def with_needs(groups: Iterable[KernelGroup]) -> tuple[KernelGroup, ...]:
