@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 INT32_MAX = 2**31 - 1
 _PREFIX = "SEGSERVE_"
 _OF_A_SERVICE = re.compile(
     r"SEGSERVE_PORT(_.*)?|SEGSERVE(_.*)?_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_.*)"
 )
-_LINK = re.compile("(tcp|udp|sctp)://")
+LINK = re.compile("(tcp|udp|sctp)://")
 _NEAR = 0.85
 
 
@@ -192,6 +191,17 @@ class Settings(BaseModel):
     def _split_names(cls, value: object) -> object:
         return tuple(value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("load_model")
+    @classmethod
+    def _loads_on_request(cls, value: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        mode = others.data.get("model_control_mode")
+        if value and mode in (ControlMode.NONE, ControlMode.POLL):
+            raise ValueError(
+                f"expected --model-control-mode=explicit beside it, got {mode.value}, which loads "
+                f"every model; set the mode or leave it out"
+            )
+        return value
+
     @field_validator("log_verbose", mode="before")
     @classmethod
     def _level(cls, value: object) -> object:
@@ -243,55 +253,7 @@ def misspelt() -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in environment.items():
         stranger = name.startswith(_PREFIX) and name not in known
-        if stranger and not _OF_A_SERVICE.fullmatch(name) and not _LINK.match(value):
+        if stranger and not _OF_A_SERVICE.fullmatch(name) and not LINK.match(value):
             near = get_close_matches(name, known, n=1, cutoff=_NEAR)
             found |= {name: near[0]} if near else {}
     return found
-
-
-def explain(error: ValidationError, flags: Collection[str]) -> str:
-    """One line per bad setting: where it came from, what was got and what is right.
-
-    Parameters
-    ----------
-    error : pydantic.ValidationError
-        Of `Settings`.
-    flags : Collection[str]
-        Names of the fields that were given as flags; the others came from the environment.
-    """
-    lines = []
-    for item in error.errors():
-        name = str(item["loc"][0]) if item["loc"] else "?"
-        flag = "--" + name.replace("_", "-")
-        if item["type"] == "missing":
-            lines.append(f"{flag} is required (or the environment's {variable(name)})")
-        else:
-            source = flag if name in flags else f"{variable(name)} ({flag})"
-            hint = _service_link(name, item["input"]) or _nearest(name, item["input"])
-            reason = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{source}: got {item['input']!r}: {reason}{hint}")
-    return "; ".join(lines)
-
-
-def _nearest(name: str, got: object) -> str:
-    """Ask whether the nearest of a setting's choices was meant."""
-    field = Settings.model_fields.get(name)
-    kind = None if field is None else field.annotation
-    choices = ["true", "false"] if kind is bool else []
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        choices = [str(member.value) for member in kind]
-    by_folded = {choice.lower(): choice for choice in choices}
-    near = get_close_matches(str(got).lower(), by_folded, n=1)
-    meant = by_folded[near[0]] if near else got
-    return f"; did you mean {meant}?" if meant != got else ""
-
-
-def _service_link(name: str, got: object) -> str:
-    """Say where a port that is an address comes from."""
-    if not _LINK.match(str(got)):
-        return ""
-    service = variable(name).removesuffix("_PORT").lower().replace("_", "-")
-    return (
-        f"; Kubernetes sets {variable(name)} for a Service named {service}: `enableServiceLinks: "
-        f"false` in the pod's spec stops that"
-    )

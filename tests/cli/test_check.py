@@ -133,10 +133,17 @@ def test_a_device_that_is_not_here_is_a_warning(tmp_path, capsys, config, field,
 def test_a_device_that_the_server_does_without_is_none(tmp_path, capsys):
     fallback = 'parameters { key: "cuda_fallback" value { string_value: "cpu" } }'
     write_model(tmp_path, "m", f"{GPU} {fallback}")
+    assert main(["check", str(tmp_path)]) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("cpu_alone")
+def test_an_accelerator_of_a_device_that_is_not_asked_for_has_no_effect(tmp_path, capsys):
     unused = ACCELERATOR.format("gpu", 'name: "cuda"')
     write_model(tmp_path, "n", f"instance_group [{{ kind: KIND_CPU }}] {unused}")
     assert main(["check", str(tmp_path)]) == 0
-    assert "warning" not in capsys.readouterr().out
+    (warning,) = [n for n in capsys.readouterr().out.splitlines() if n.startswith("warning: ")]
+    assert warning.endswith("it has no effect: the model runs on the CPU, as instance_group says")
 
 
 @pytest.mark.parametrize("name", ["cuda", "tensorrt"])

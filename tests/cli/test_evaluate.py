@@ -61,8 +61,8 @@ def test_every_bundled_network_finds_what_is_in_scenes(serve, repo_root, capsys)
     [
         (["--dataset", "voc"], "--root missing: the folder of voc"),
         (["--dataset", "voc", "--root", ".", "--task", "instance"], "voc is for semantic"),
-        (["--dataset", "synthetic", "--limit", "0"], "'0' is not a whole number from 1 on"),
-        (["--dataset", "synthetic", "--parameter", "crf_mode"], "'crf_mode' is not KEY=VALUE"),
+        (["--dataset", "synthetic", "--limit", "0"], "'0' is not a whole number from 1 to"),
+        (["--dataset", "synthetic", "--parameter", "crf_mode"], "'crf_mode' is not NAME=VALUE"),
         (
             ["--dataset", "synthetic", "--task", "instance", "--refine", "dense_crf"],
             "--refine is for label maps",

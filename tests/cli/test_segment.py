@@ -148,6 +148,13 @@ def test_labels_by_name_are_picked_here(segment, images, server, capsys):
     assert list(server.requests[0].options.label_ids) == []
 
 
+def test_a_label_nearly_as_one_that_was_found_is_told(segment, images, server, capsys):
+    assert segment(images[0], "--model", "m", "--labels", "Sky,zebra", "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["segments"] == []
+    assert told.err == (f"segserve segment: {images[0]}: no 'Sky' was found; did you mean 'sky'?\n")
+
+
 def test_goes_on_after_a_failing_image(segment, images, server, capsys):
     server.failing = {images[1].read_bytes(): grpc.StatusCode.INVALID_ARGUMENT}
     assert segment(*images, "/nowhere.png", "--model", "m", "--json") == 1
@@ -185,7 +192,13 @@ def test_a_server_that_is_not_there(images, capsys):
         (["x.png"], "required: --model"),
         (["--model", "m"], "required: IMAGE"),
         (["x.png", "--model", "m", "--topk", "3"], "did you mean --top-k?"),
+        (["x.png", "--model", " "], "--model: it is empty"),
         (["x.png", "--model", "m", "--top-k", "-3"], "whole number from 0"),
+        (["x.png", "--model", "m", "--top-k", "4294967296"], "from 0 to 4294967295"),
+        (["x.png", "--model", "m", "--min-area", "9" * 5000], "from 0 to 18446744073709551615"),
+        (["x.png", "--model", "m", "--model-version", "0"], "whole number from 1 to"),
+        (["x.png", "--model", "m", "--labels", "3,99999999999"], "from 0 to 2147483647"),
+        (["x.png", "--model", "m", "--timeout", "inf"], "finite"),
         (["x.png", "--model", "m", "--score-threshold", "1.5"], "0 to 1"),
         (["x.png", "--model", "m", "--score-threshold", "nan"], "0 to 1"),
         (["x.png", "--model", "m", "--timeout", "0"], "above 0"),

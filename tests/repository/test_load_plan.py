@@ -71,6 +71,17 @@ def test_a_request_s_config_takes_the_place_of_the_file(folders):
     assert plan.config.max_batch_size == 3
 
 
+@pytest.mark.parametrize(("target", "why"), [(None, "Is a directory"), ("gone", "No such file")])
+def test_a_config_that_is_no_file_is_not_taken_for_none(folders, target, why):
+    path = folders.model("m") / "config.pbtxt"
+    if target is None:
+        path.mkdir()
+    else:
+        path.symlink_to(target)
+    with pytest.raises(LoadFailed, match=f"config.pbtxt: cannot be .*: {why}"):
+        plan_of(folders)
+
+
 def test_labels_by_name(folders):
     config = 'output { name: "a" }\noutput { name: "b" label_filename: "voc.txt" }'
     folder = folders.model("m", config=config, labels="wrong\n")

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from segserve.core.errors import LoadFailed
+from segserve.core.errors import InvalidInput, LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
 from segserve.repository.model_config import InstanceKind
 from segserve.repository.pbtxt import (
@@ -121,7 +121,7 @@ def test_json_of_a_load_request():
     ],
 )
 def test_bad_json_says_what(text, said):
-    with pytest.raises(LoadFailed) as caught:
+    with pytest.raises(InvalidInput) as caught:
         config_from_json(text)
     assert caught.value.message.startswith("the load request's config: ")
     assert said in caught.value.message

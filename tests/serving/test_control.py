@@ -136,18 +136,29 @@ async def test_a_failed_reload_keeps_the_old_version(open_house, repository, wri
     assert await scaled(house) == 3.0
 
 
-async def test_a_bad_request_to_load_leaves_a_serving_server_ready(open_house, repository, writers):
+@pytest.mark.parametrize("config", ['{"max_batch_sze": 4}', "{", "[]", '{"max_batch_size": "x"}'])
+async def test_a_config_that_is_none_is_the_callers_fault(open_house, repository, writers, config):
     writers.scale(repository)
     house = await open_house("explicit", load=("*",))
-    with pytest.raises(LoadFailed, match="max_batch_sze"):
-        await house.engine.load_model("scale", config_json='{"max_batch_sze": 4}')
-    assert house.engine.ready()
-    await house.engine.unload_model("scale")
-    with pytest.raises(LoadFailed, match="max_batch_sze"):
-        await house.engine.load_model("scale", config_json='{"max_batch_sze": 4}')
-    assert not house.engine.ready()
-    (row,) = house.engine.repository_index(ready_only=False)
-    assert (row.state, "max_batch_sze" in row.reason) == ("UNAVAILABLE", True)
+    for _ in ("served", "unloaded"):
+        rows = house.engine.repository_index(ready_only=False)
+        with pytest.raises(InvalidInput, match="load 'scale': the load request's config: "):
+            await house.engine.load_model("scale", config_json=config)
+        assert house.engine.ready()
+        assert house.engine.repository_index(ready_only=False) == rows
+        await house.engine.unload_model("scale")
+
+
+async def test_a_config_that_cannot_be_served_is_the_models_failure(
+    open_house, repository, writers
+):
+    writers.scale(repository)
+    house = await open_house("explicit", load=("*",))
+    for served in (True, False):
+        with pytest.raises(LoadFailed, match="max_batch_size: got -1"):
+            await house.engine.load_model("scale", config_json='{"max_batch_size": -1}')
+        assert house.engine.ready() is served
+        await house.engine.unload_model("scale")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "bad name", "..", "typo"])
@@ -213,9 +224,7 @@ async def test_poll_follows_additions_changes_and_removals(open_house, repositor
     await until(lambda: is_gone(house, "m"))
 
 
-async def test_poll_tells_of_folders_that_no_model_can_be_called_by(
-    open_house, repository, writers
-):
+async def test_poll_tells_of_folders_that_can_be_no_model(open_house, repository, writers):
     writers.scale(repository)
     house = await open_house("poll")
     (repository / "bad name" / "1").mkdir(parents=True)
@@ -265,9 +274,7 @@ async def is_gone(house, name):
     return name not in house.registry.names()
 
 
-async def test_files_that_cannot_be_looked_at_fail_their_model_alone(
-    open_house, repository, writers
-):
+async def test_an_unreadable_file_fails_its_model_alone(open_house, repository, writers):
     writers.scale(repository)
     bad = writers.scale(repository, "bad")
     (bad / "config.pbtxt").write_text(f'default_model_filename: "{"long" * 100}"')

@@ -39,6 +39,31 @@ def test_odd_shapes_are_refused(shape, n):
         to_segment_requests(images(shape, n), "image")
 
 
+def with_parameters(*names):
+    return replace(images((1,), 1), parameters=dict.fromkeys(names, "1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("score_treshold", "score_threshold"),
+        ("threshold", "score_threshold"),
+        ("min_area", "min_area_px"),
+        ("label_id", "label_ids"),
+        ("cluster", "clusters"),
+    ],
+)
+def test_a_misspelt_option_is_refused(name, meant):
+    with pytest.raises(InvalidInput, match=f"'{name}': no such option, did you mean '{meant}'"):
+        to_segment_requests(with_parameters("of_mine", name), "image", ["clusters"])
+
+
+def test_parameters_of_the_callers_own_are_left_alone():
+    names = ["timing", "tenant", "mask_format.label_map", "score" * 20, *map(str, range(10_000))]
+    (request,) = to_segment_requests(with_parameters(*names, "clusters"), "image", ["clusters"])
+    assert request.options.parameters == {"clusters": "1"}
+
+
 def answer(height, width, *segments, **fields):
     label_map = LabelMap(height, width, segments, **fields)
     return SegmentResponse(M, "sha256:m", "sha256:i", width, height, label_map=label_map)

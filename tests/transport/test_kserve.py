@@ -48,9 +48,10 @@ def test_load_parameters():
 def test_unload_parameters():
     assert not unload_dependents("m", {})
     assert unload_dependents("m", {"unload_dependents": True})
-    for bad in ({"unload_dependents": "yes"}, {"other": True}):
-        with pytest.raises(InvalidInput, match="unrecognized unload parameter"):
-            unload_dependents("m", bad)
+    with pytest.raises(InvalidInput, match="unrecognized unload parameter 'other'"):
+        unload_dependents("m", {"other": True})
+    with pytest.raises(InvalidInput, match="expected true or false, got str"):
+        unload_dependents("m", {"unload_dependents": "yes"})
 
 
 def test_one_string():

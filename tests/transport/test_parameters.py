@@ -48,6 +48,32 @@ def test_every_choice():
 @pytest.mark.parametrize(
     "given",
     [
+        {"mask_format.label_map": "png"},
+        {"mask_format.mask_rle": "png", "mask_format": "PNG"},
+        {"mask_format.segment_mask_rle": "png", "mask_format.segment_map": "png"},
+    ],
+)
+def test_a_format_by_the_name_of_an_output(given):
+    assert read_options(given) == SegmentOptions(mask_format=MaskFormat.PNG)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"mask_format.boxes": "rle"}, "an output that holds masks: mask_rle, label_map"),
+        ({"mask_format.": "rle"}, "an output that holds masks"),
+        ({"mask_format.mask_rle": "gif"}, "'mask_format.mask_rle' must be one of rle, png"),
+        ({"mask_format": "png", "mask_format.mask_rle": "rle"}, "have one format: give it once"),
+    ],
+)
+def test_a_format_of_an_output_that_cannot_be(given, said):
+    with pytest.raises(InvalidInput, match=said):
+        read_options(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
         {"mask_format": "gif"},
         {"mask_format": 1},
         {"mask_format": True},

@@ -14,7 +14,6 @@ from segserve.core.errors import LoadFailed, ServiceError
 from segserve.core.tensor import TensorSpec
 from segserve.repository.autocomplete import complete
 from segserve.repository.model_config import InstanceKind, ModelConfig
-from segserve.repository.pbtxt import unhonoured_fields
 from segserve.repository.store import LoadPlan, RepositoryStore, VersionFiles
 
 MAX_IMAGE_PIXELS = 64_000_000
@@ -137,7 +136,7 @@ def probe(plan: LoadPlan, version: VersionFiles) -> VersionReport:
         inputs=tuple(map(_tensor, inputs)),
         outputs=tuple(map(_tensor, outputs)),
         family=config.parameters.get("family", ""),
-        warnings=(*absent, *_warnings(config, version.model_file.name)),
+        warnings=(*absent, *_warnings(plan, config, version.model_file.name)),
     )
 
 
@@ -186,10 +185,10 @@ def _provider(word: str) -> str:
     return f"{'cuda' if word == _KIND_GPU else word}executionprovider"
 
 
-def _warnings(config: ModelConfig, filename: str) -> tuple[str, ...]:
-    from segserve.serving.parameter_keys import unread_parameters
+def _warnings(plan: LoadPlan, config: ModelConfig, filename: str) -> tuple[str, ...]:
+    from segserve.serving.without_effect import without_effect
 
-    hints = {**dict.fromkeys(unhonoured_fields(config), ""), **unread_parameters(config, filename)}
+    hints = without_effect(config, filename, [version.version for version in plan.versions])
     return tuple(
         f"{config.origin.at(field)}: not honoured, it has no effect{hint}"
         for field, hint in hints.items()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segserve.cli import argument_types as types
 from segserve.core.errors import LoadFailed, NotFound, ServiceError
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--dataset", required=True, choices=list(_TASKS))
     parser.add_argument("--root", type=Path, metavar="DIR", help="the data set's own folder")
-    parser.add_argument("--model", required=True, metavar="M", help="name of the served model")
+    parser.add_argument(
+        "--model", required=True, type=types.name, metavar="M", help="name of the served model"
+    )
     parser.add_argument(
         "--server", metavar="ADDR", help="host:port of a running server (default: start one)"
     )
@@ -59,34 +62,24 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--split", help="default: the data set's validation images")
     parser.add_argument(
-        "--limit", type=_count, metavar="N", help=f"images (default: all; {_SCENES} scenes)"
+        "--limit",
+        type=types.whole_number(1, 2**31 - 1),
+        metavar="N",
+        help=f"images (default: all; {_SCENES} scenes)",
     )
     parser.add_argument(
         "--refine", choices=["dense_crf"], help="ask for refined label maps; all must be refined"
     )
     parser.add_argument(
         "--parameter",
-        type=_setting,
+        type=types.parameter,
         action="append",
         default=[],
-        metavar="KEY=VALUE",
+        metavar="NAME=VALUE",
         help="an option of the model, e.g. crf_max_ms=60000; may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(usage_error=parser.error)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
-    return int(text)
-
-
-def _setting(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"'{text}' is not KEY=VALUE")
-    return key, value
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,11 +7,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.util import find_spec
-from io import BytesIO
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segserve.cli import argument_types as types
 from segserve.cli.segment_report import json_document, text_report
 from segserve.core.errors import ErrorKind, ServiceError
 from segserve.core.options import MaskFormat, OutputSize, Refine, SegmentOptions
@@ -33,25 +33,32 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG or WebP file")
-    add("--model", required=True, metavar="NAME", help="the model's name")
-    add("--model-version", type=_at_least(1), metavar="N", help="default: the newest served")
+    add("--model", required=True, type=types.name, metavar="NAME", help="the model's name")
+    add(
+        "--model-version",
+        type=types.whole_number(1, 2**63 - 1),
+        metavar="N",
+        help="default: the newest served",
+    )
     add("--server", default="localhost:8001", metavar="HOST:PORT", help="default: %(default)s")
     add("--json", action="store_true", help="one JSON object per image and line, nothing else")
     add(
         "--overlay",
-        type=_picture,
+        type=types.picture,
         metavar="OUT.png",
         help="draw masks; several images: OUT_1.png ...",
     )
-    add("--score-threshold", type=_score, metavar="T", help="drop instances that score less")
-    add("--top-k", type=_at_least(0), metavar="K", help="keep the best instances or largest labels")
-    add("--min-area", type=_at_least(0), metavar="N", help="drop masks with fewer pixels")
-    add("--labels", type=_labels, metavar="A,B", help="keep these label names or ids alone")
+    add("--score-threshold", type=types.score, metavar="T", help="drop instances that score less")
+    top_k = types.whole_number(0, 2**32 - 1)
+    add("--top-k", type=top_k, metavar="K", help="keep the best instances or largest labels")
+    area = types.whole_number(0, 2**64 - 1)
+    add("--min-area", type=area, metavar="N", help="drop masks with fewer pixels")
+    add("--labels", type=types.labels, metavar="A,B", help="keep these label names or ids alone")
     add("--mask-format", type=MaskFormat, metavar=_choices(MaskFormat), help="default: rle")
     add("--refine", type=Refine, metavar=_choices(Refine), help="sharpen the map's borders")
     add(
         "--compare-refine",
-        type=_picture,
+        type=types.picture,
         metavar="OUT.png",
         help="draw before, after and difference",
     )
@@ -59,76 +66,17 @@ def add_parser(subparsers: Any) -> None:
     add(
         "--parameter",
         action="append",
-        type=_parameter,
+        type=types.parameter,
         default=[],
         metavar="NAME=VALUE",
         help="an option of the model itself, e.g. clusters=8 or box=10,20,300,200; may be repeated",
     )
-    add("--timeout", type=_seconds, default=300.0, metavar="S", help="for one image (300 s)")
+    add("--timeout", type=types.seconds, default=300.0, metavar="S", help="for one image (300 s)")
     parser.set_defaults(usage_error=parser.error)
 
 
 def _choices(values: type[MaskFormat] | type[Refine] | type[OutputSize]) -> str:
     return "|".join(str(value.value) for value in values)
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} on")
-        return int(text)
-
-    return number
-
-
-def _score(text: str) -> float:
-    value = _float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not in 0 to 1")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = _float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds above 0")
-    return value
-
-
-def _float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
-
-
-def _picture(text: str) -> Path:
-    """Take a folder, a name without a suffix (a folder too), or a suffix that Pillow writes."""
-    out = Path(text)
-    if out.is_dir() or not out.suffix or find_spec("PIL") is None:  # drawing says what to install
-        return out
-    from PIL import Image
-
-    try:
-        Image.new("RGB", (1, 1)).save(BytesIO(), Image.registered_extensions()[out.suffix.lower()])
-    except (KeyError, OSError, ValueError):
-        reason = f"got '{text}', expected .png, .jpg, .webp or another suffix that Pillow writes"
-        raise argparse.ArgumentTypeError(reason) from None
-    return out
-
-
-def _parameter(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name.strip() or not equals:
-        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
-    return name.strip(), value.strip()
-
-
-def _labels(text: str) -> tuple[str, ...]:
-    labels = tuple(label.strip() for label in text.split(",") if label.strip())
-    if not labels:
-        raise argparse.ArgumentTypeError("give label names or ids, separated by commas")
-    return labels
 
 
 def run(options: argparse.Namespace) -> int:
@@ -169,7 +117,8 @@ def _segment_all(client: Client, options: argparse.Namespace) -> int:
     for number, (path, answer) in enumerate(_answers(client, options), 1):
         _progress(number, len(options.images))
         try:
-            result = _picked(answer(), options)
+            whole = answer()
+            result = _picked(whole, options)
             overlay = _write_overlay(path, result, options, number)
             _write_comparison(client, path, result, options, number)
         except ServiceError as error:
@@ -179,6 +128,7 @@ def _segment_all(client: Client, options: argparse.Namespace) -> int:
                 break
             _complain(f"{path}: {error.message}")
             continue
+        _tell_near_labels(path, whole, options)
         if options.json:
             print(json.dumps(json_document(path, result), separators=(",", ":")), flush=True)
         else:
@@ -249,6 +199,18 @@ def _picked(result: SegmentResult, options: argparse.Namespace) -> SegmentResult
     regions = tuple(r for r in result.regions if {r.label, str(r.label_id)} & wanted)
     segments = tuple(s for s in result.segments if {s.label, str(s.label_id)} & wanted)
     return replace(result, regions=regions, segments=segments)
+
+
+def _tell_near_labels(path: Path, whole: SegmentResult, options: argparse.Namespace) -> None:
+    """Say which label that was found is nearly one that was asked for."""
+    if not _label_names(options):
+        return
+    found = {each.label for each in whole.regions} | {each.label for each in whole.segments}
+    by_folded = {label.casefold(): label for label in found if label}
+    for wanted in [label for label in options.labels if label not in found]:
+        near = get_close_matches(wanted.casefold(), by_folded, n=1)
+        if near and not wanted.isdecimal():
+            _complain(f"{path}: no '{wanted}' was found; did you mean '{by_folded[near[0]]}'?")
 
 
 def _write_overlay(

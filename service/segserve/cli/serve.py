@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from typing_extensions import override
 
+from segserve.cli.settings_report import explain
 from segserve.observability.logging import setup_logging
-from segserve.settings import Settings, explain, misspelt, variable
+from segserve.settings import Settings, misspelt, variable
 
 log = logging.getLogger(__name__)
 _TRITONS = {

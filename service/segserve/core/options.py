@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from segserve.core.prompts import Prompt
@@ -75,3 +75,7 @@ class SegmentOptions:
 
 
 DEFAULT_OPTIONS = SegmentOptions()
+OPTION_NAMES = tuple(
+    each.name for each in fields(SegmentOptions) if each.name not in ("parameters", "prompts")
+)
+"""The choices that every family knows, by the names that a request's parameters have."""

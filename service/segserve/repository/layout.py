@@ -204,7 +204,7 @@ def _bare(file: Path, name: str) -> ModelDirectory:
 
 def _config_path(folder: Path) -> Path | None:
     path = folder / CONFIG_NAME
-    return path if path.is_file() else None
+    return path if path.exists() or path.is_symlink() else None
 
 
 def _folders(path: Path) -> list[Path]:

@@ -79,6 +79,8 @@ def make_plan(
 
     Raises
     ------
+    InvalidInput
+        When a load request's config is not the JSON of one.
     LoadFailed
         When the config is wrong, a file is missing, or a path leads outside the repository.
     """
@@ -99,9 +101,18 @@ def make_plan(
 def read_model_config(
     directory: ModelDirectory, config_json: str | None
 ) -> tuple[ModelConfig | None, bytes]:
-    """Give the config as written, and its bytes for the digest."""
+    """Give the config as written, and its bytes for the digest.
+
+    Raises
+    ------
+    InvalidInput
+        When a load request's config is not the JSON of one.
+    LoadFailed
+        When ``config.pbtxt`` is wrong.
+    """
     if config_json is not None:
-        return config_from_json(config_json), config_json.encode()
+        source = f"failed to load '{directory.name}': the load request's config"
+        return config_from_json(config_json, source=source), config_json.encode()
     if directory.config_path is None:
         return None, b""
     path = resolve_inside(directory.config_path, directory.root)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from google.protobuf import json_format, text_format
 from google.protobuf.descriptor import Descriptor, EnumDescriptor
 
-from segserve.core.errors import LoadFailed
+from segserve.core.errors import InvalidInput, LoadFailed
 from segserve.generated.inference import model_config_pb2
 from segserve.repository.honoured import unhonoured
 from segserve.repository.model_config import ModelConfig, Origin
@@ -85,24 +85,27 @@ def config_from_json(text: str, *, source: str = "the load request's config") ->
 
     Raises
     ------
-    LoadFailed
+    InvalidInput
         When it is no JSON object, or a field is unknown or of the wrong type.
     """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise LoadFailed(f"{source}: not JSON: {error}") from None
+        raise InvalidInput(f"{source}: not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise LoadFailed(f"{source}: got a JSON {type(content).__name__}, expected an object")
+        raise InvalidInput(f"{source}: got a JSON {type(content).__name__}, expected an object")
     message = model_config_pb2.ModelConfig()
     try:
         json_format.ParseDict(content, message)
     except json_format.ParseError as error:
-        raise LoadFailed(f"{source}: {_with_nearest(str(error))}") from None
+        raise InvalidInput(f"{source}: {_with_nearest(str(error))}") from None
     except RecursionError:
-        raise LoadFailed(f"{source}: nested too deeply") from None
+        raise InvalidInput(f"{source}: nested too deeply") from None
     written = dict.fromkeys((_snake(str(key)) for key in content), 1)
-    return _from_proto(message, Origin(source, MappingProxyType(written)))
+    try:
+        return _from_proto(message, Origin(source, MappingProxyType(written)))
+    except LoadFailed as error:
+        raise InvalidInput(error.message) from None
 
 
 def format_config(config: ModelConfig) -> str:

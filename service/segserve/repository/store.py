@@ -106,7 +106,8 @@ class RepositoryStore:
         Raises
         ------
         InvalidInput
-            When the name can be no model's, or a file's no path in a version's folder.
+            When the name can be no model's, a file's no path in a version's folder, or the
+            request's config no JSON of one.
         NotFound
             When there is no such model, or it is marked as being written.
         LoadFailed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,6 @@ from segserve.ops.kernel_cache import CacheKind
 from segserve.ops.warm import WarmedKernels
 from segserve.repository.autocomplete import complete
 from segserve.repository.model_config import ModelConfig
-from segserve.repository.pbtxt import unhonoured_fields
 from segserve.repository.store import LoadPlan, VersionFiles
 from segserve.scheduling.batcher import Batcher
 from segserve.scheduling.prepared import Prepared
@@ -29,10 +29,10 @@ from segserve.serving.backend_choice import inspect_model, open_backends
 from segserve.serving.cpu_side import CpuSide
 from segserve.serving.limits import CLASSICAL, batch_limits, leaves_a_core
 from segserve.serving.load_threads import LoadThreads
-from segserve.serving.parameter_keys import unread_parameters
 from segserve.serving.served_model import ServedModel, ServedParts
 from segserve.serving.statistics import ModelMeter
 from segserve.serving.warm_samples import warm
+from segserve.serving.without_effect import without_effect
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,8 @@ class Loader:
             )
         graph = inspect_model(plan.config, version.model_file)
         config = complete(plan.config, plan.name, graph, version.model_file.name)
-        _tell_unhonoured(config, version.model_file.name)
+        served = [each.version for each in plan.versions]
+        _tell_unhonoured(config, without_effect(config, version.model_file.name, served))
         _check_family_batches(config)
         family = build_family(
             config.parameters,
@@ -208,9 +209,8 @@ def _tell_warmed(warmed: WarmedKernels, *, first: bool) -> None:
         log.info("kernels_ready", extra=told)
 
 
-def _tell_unhonoured(config: ModelConfig, filename: str) -> None:
+def _tell_unhonoured(config: ModelConfig, hints: Mapping[str, str]) -> None:
     """Log each field and parameter that is written and has no effect."""
-    hints = {**dict.fromkeys(unhonoured_fields(config), ""), **unread_parameters(config, filename)}
     for field, hint in hints.items():
         fields = {"model": config.name, "field": field, **({"hint": hint[2:]} if hint else {})}
         log.warning("config_field_not_honoured", extra=fields)

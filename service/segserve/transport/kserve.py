@@ -29,6 +29,7 @@ from segserve.transport.parameters import Parameters, read_choices, read_options
 V = TypeVar("V")
 _VERSION = re.compile("[0-9]{1,18}")
 _SHARED_MEMORY = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size")
+_DEPENDENTS = "unload_dependents"
 _FILE = "file:"
 
 
@@ -189,12 +190,17 @@ def unload_dependents(model: str, parameters: Mapping[str, object]) -> bool:
         For another name, or a value of another type.
     """
     for name, value in parameters.items():
-        if name != "unload_dependents" or not isinstance(value, bool):
+        if name != _DEPENDENTS:
             raise InvalidInput(
                 f"unrecognized unload parameter '{name}' with request for model '{model}'; "
-                f"expected 'unload_dependents', true or false"
+                f"expected '{_DEPENDENTS}', true or false"
             )
-    return bool(parameters.get("unload_dependents", False))
+        if not isinstance(value, bool):
+            raise InvalidInput(
+                f"unload parameter '{name}' for model '{model}': expected true or false, "
+                f"got {type(value).__name__}"
+            )
+    return bool(parameters.get(_DEPENDENTS, False))
 
 
 def one_string(data: bytes | memoryview, *, batched: bool) -> Array:

@@ -21,6 +21,8 @@ E = TypeVar("E", bound=Enum)
 Parameters = Mapping[str, ParameterValue]
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
 _RESERVED = frozenset({*_SEQUENCE, "priority", "timeout", "headers", "binary_data_output"})
+_MASK_FORMAT = "mask_format"
+_MASK_OUTPUTS = ("mask_rle", "label_map", "segment_mask_rle", "segment_map")
 _INT64_MAX = 2**63 - 1
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
@@ -85,7 +87,7 @@ def read_options(parameters: Parameters) -> SegmentOptions:
     labels = given("label_ids")
     return checked(
         SegmentOptions(
-            mask_format=_choice("mask_format", given("mask_format"), MaskFormat),
+            mask_format=_mask_format(parameters),
             score_threshold=None if threshold is None else number("score_threshold", threshold),
             top_k=None if top_k is None else integer("top_k", top_k),
             min_area_px=None if area is None else integer("min_area_px", area),
@@ -94,6 +96,27 @@ def read_options(parameters: Parameters) -> SegmentOptions:
             output_size=_choice("output_size", given("output_size"), OutputSize),
         )
     )
+
+
+def _mask_format(parameters: Parameters) -> MaskFormat | None:
+    """Read ``mask_format``, and the same by the name of an output: ``mask_format.label_map``."""
+    given = {
+        name: _choice(name, value, MaskFormat)
+        for name, value in parameters.items()
+        if name == _MASK_FORMAT or name.startswith(f"{_MASK_FORMAT}.")
+    }
+    for name in given.keys() - {_MASK_FORMAT}:
+        if name.removeprefix(f"{_MASK_FORMAT}.") not in _MASK_OUTPUTS:
+            raise InvalidInput(
+                f"parameter '{name}': expected {_MASK_FORMAT} alone, or with the name of an output "
+                f"that holds masks: {', '.join(_MASK_OUTPUTS)}"
+            )
+    if len(set(given.values())) > 1:
+        raise InvalidInput(
+            f"parameters {', '.join(sorted(given))}: all masks of an answer have one format: "
+            f"give it once"
+        )
+    return next(iter(given.values()), None)
 
 
 def checked(options: SegmentOptions) -> SegmentOptions:

@@ -63,6 +63,8 @@ def test_binary_tensors_are_views_in_order():
         ({"inputs": [row(datatype="UINT64", data=[2**63, -1])]}, b"", "unable to parse"),
         ({"inputs": [row(datatype="UINT64", data=[2**63, 0.5])]}, b"", "expected integers"),
         ({"inputs": [row(datatype="INT64", data=[2**70, 1])]}, b"", "expected a list of INT64"),
+        ({"inputs": [row(datatype="INT8", data=[1, 128])]}, b"", "does not fit INT8"),
+        ({"inputs": [row(data=[1, 3.41e38])]}, b"", "does not fit FP32"),
         ({"inputs": [row(datatype="FP16", data=[1, 2])]}, b"", "receiving FP16 data via JSON"),
         ({"inputs": [row(datatype="BYTES", data=["a", 1])]}, b"", "expected strings"),
         ({"inputs": [row(datatype="BYTES", data=["a", "\ud800"])]}, b"", "surrogates"),

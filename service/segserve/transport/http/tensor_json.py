@@ -83,7 +83,11 @@ def _numbers(declared: Declared, data: list[object]) -> Array:
         limits = np.iinfo(want)
         if array.min() < limits.min or array.max() > limits.max:
             raise _unreadable(declared, f"an element does not fit {declared.dtype.value}")
-    return array.astype(want, copy=False)
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(want, copy=False)
+    except FloatingPointError:
+        raise _unreadable(declared, f"an element does not fit {declared.dtype.value}") from None
 
 
 def _unsigned(data: list[object]) -> Array:
