@@ -16,6 +16,14 @@ from segserve.families.suppression import Suppression, SuppressionKind, parse_su
             {"type": "greedy", "iou_threshold": 0.5},
         ),
         (
+            {
+                "nms": "greedy",
+                "nms_iou_threshold": "0.5",
+                "nms_proposal_iou_threshold": "0.7",
+            },
+            {"type": "greedy", "iou_threshold": 0.5, "proposal_iou_threshold": 0.7},
+        ),
+        (
             {"nms": "fast_cross_class", "nms_iou_threshold": "0.6"},
             {"type": "fast_cross_class", "iou_threshold": 0.6},
         ),
@@ -45,6 +53,14 @@ def test_nothing_declared_is_nothing() -> None:
         ({"nms": "fast", "nms_iou_threshold": "1.5"}, "'1.5', expected a number above 0"),
         ({"nms": "fast", "nms_iou_threshold": "0"}, "'0', expected a number above 0"),
         ({"nms": "fast", "nms_iou_threshold": "0.5", "nms_sigma": "2"}, "nms_sigma.*leave"),
+        (
+            {"nms": "greedy", "nms_iou_threshold": "0.5", "nms_proposal_iou_threshold": "2"},
+            "nms_proposal_iou_threshold': got '2'",
+        ),
+        (
+            {"nms": "matrix", "nms_kernel": "linear", "nms_proposal_iou_threshold": "0.7"},
+            "leave them out",
+        ),
         ({"nms": "matrix"}, "'nms_kernel' missing"),
         ({"nms": "matrix", "nms_kernel": "linear", "nms_iou_threshold": "0.5"}, "leave them out"),
         ({"nms": "matrix", "nms_kernel": "gaussian"}, "gaussian with 'nms_sigma'"),

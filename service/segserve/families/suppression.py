@@ -13,7 +13,8 @@ from enum import Enum
 from segserve.core.errors import LoadFailed
 from segserve.families.parameter_values import ParameterReader, number, refuse
 
-KEYS = ("nms", "nms_iou_threshold", "nms_kernel", "nms_sigma")
+_PROPOSALS = "nms_proposal_iou_threshold"
+KEYS = ("nms", "nms_iou_threshold", _PROPOSALS, "nms_kernel", "nms_sigma")
 """The config parameters that declare it."""
 
 _KERNELS = ("gaussian", "linear")
@@ -42,6 +43,8 @@ class Suppression:
     kind : SuppressionKind
     iou_threshold : float in (0, 1], or None
         A detection falls when it overlaps a better one by more; None with MATRIX.
+    proposal_iou_threshold : float in (0, 1], or None
+        Of two-stage detectors: the same for the region proposals that detections are made from.
     kernel : {"gaussian", "linear"} or None
         Of MATRIX: how scores decay; None with the others.
     sigma : float above 0, or None
@@ -50,6 +53,7 @@ class Suppression:
 
     kind: SuppressionKind
     iou_threshold: float | None = None
+    proposal_iou_threshold: float | None = None
     kernel: str | None = None
     sigma: float | None = None
 
@@ -58,6 +62,7 @@ class Suppression:
         figures = {
             "type": self.kind.value,
             "iou_threshold": self.iou_threshold,
+            "proposal_iou_threshold": self.proposal_iou_threshold,
             "kernel": self.kernel,
             "sigma": self.sigma,
         }
@@ -83,11 +88,19 @@ def parse_suppression(parameters: Mapping[str, str]) -> Suppression | None:
         )
     kind = SuppressionKind(reader.choice("nms", [k.value for k in SuppressionKind], ""))
     if kind is SuppressionKind.MATRIX:
-        _check_given(given, "matrix", needed="nms_kernel", foreign=("nms_iou_threshold",))
+        _check_given(
+            given, "matrix", needed="nms_kernel", foreign=("nms_iou_threshold", _PROPOSALS)
+        )
         return _matrix(reader, given)
     _check_given(given, kind.value, needed="nms_iou_threshold", foreign=("nms_kernel", "nms_sigma"))
     expected = "a number above 0, at most 1"
-    return Suppression(kind, reader.read("nms_iou_threshold", _share, expected, 0.5))
+    return Suppression(
+        kind,
+        iou_threshold=reader.read("nms_iou_threshold", _share, expected, 0.5),
+        proposal_iou_threshold=reader.read(_PROPOSALS, _share, expected, 0.7)
+        if _PROPOSALS in given
+        else None,
+    )
 
 
 def _matrix(reader: ParameterReader, given: set[str]) -> Suppression:

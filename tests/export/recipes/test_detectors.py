@@ -51,6 +51,18 @@ def test_the_documented_sizes_are_those_of_the_networks(recipe, repo_root) -> No
     assert row in (repo_root / "docs" / "models.md").read_text()
 
 
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
+def test_the_suppressions_that_are_told_are_those_of_the_networks(recipe) -> None:
+    pytest.importorskip("torch", reason="needs the export extra: make export-env")
+    from segserve.export.models.detections import DetectionRule
+    from segserve.export.models.proposals import ProposalRule
+
+    told = recipe.config().parameters
+    assert told["nms"] == "greedy"
+    assert float(told["nms_iou_threshold"]) == DetectionRule().iou_threshold
+    assert float(told["nms_proposal_iou_threshold"]) == ProposalRule().iou_threshold
+
+
 def test_rows_of_the_outputs() -> None:
     dims = {spec.name: spec.dims for spec in find_recipe("pointrend_rcnn_r50_fpn").config().outputs}
     assert dims == {

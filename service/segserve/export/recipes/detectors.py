@@ -32,6 +32,7 @@ _DETECTOR = {
     "image_size_input": "image_size",
     "nms": "greedy",
     "nms_iou_threshold": "0.5",
+    "nms_proposal_iou_threshold": "0.7",
 }
 TORCHVISION_INPUT: Mapping[str, str] = MappingProxyType(
     _DETECTOR

@@ -34,6 +34,7 @@ _PARAMETERS = MappingProxyType(
         "pad_value": "mean",
         "nms": "greedy",
         "nms_iou_threshold": "0.5",
+        "nms_proposal_iou_threshold": "0.7",
     }
 )
 
