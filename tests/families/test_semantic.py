@@ -17,7 +17,7 @@ from segserve.core.options import (
     SegmentOptions,
 )
 from segserve.families.family import Family
-from segserve.families.refinement import BYTES_PER_PIXEL
+from segserve.families.refined_labels import BYTES_PER_PIXEL
 from segserve.ops import rle
 from segserve.ops.bilinear import resize
 

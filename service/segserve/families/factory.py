@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from segserve.core.errors import LoadFailed
+from segserve.core.errors import InvalidInput, LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
 from segserve.families.box_masks import BoxMasks, Paste
 from segserve.families.contour_masks import ContourMasks
@@ -156,9 +156,18 @@ def _semantic(parts: _Parts) -> Family:
             ignore_ids=_label_ids(parts, "ignore_ids", count),
             thing_ids=_label_ids(parts, "thing_ids", count),
             palette=parse_palette(parts.parameters),
-            refinement=parse_refinement(parts.parameters, Refinement()),
+            refinement=_refinement(parts.parameters, count),
         ),
     )
+
+
+def _refinement(parameters: Mapping[str, str], count: int | None) -> Refinement:
+    refinement = parse_refinement(parameters, Refinement())
+    try:
+        refinement.check_labels(count)
+    except InvalidInput as error:
+        raise LoadFailed(f"config parameters 'crf_*': {error.message}") from error
+    return refinement
 
 
 def _two_step(reader: ParameterReader) -> bool:

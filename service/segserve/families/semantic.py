@@ -16,13 +16,12 @@ from segserve.core.tensor import Array, Tensors
 from segserve.families.family import Findings, Plan
 from segserve.families.image_half import ImageHalf, context_of
 from segserve.families.option_checks import check_options
-from segserve.families.refinement import (
+from segserve.families.refined_labels import (
     BYTES_PER_PIXEL,
-    REQUEST_KEYS,
-    Refinement,
     refine_bytes_per_pixel,
     refined_labels,
 )
+from segserve.families.refinement import REQUEST_KEYS, Refinement
 from segserve.ops.argmax import LabelArray, NetworkGrid, argmax, upsample_argmax, valid_count
 from segserve.ops.argmax_two_step import upsample_argmax_two_step
 from segserve.ops.png import Palette, encode_label_png
@@ -119,8 +118,10 @@ class SemanticFamily:
                 "leave it out, or use min_area_px"
             )
         plan = self.images.plan(image)
-        if self.rule.refinement.chosen(options) is None:
+        refinement = self.rule.refinement.chosen(options)
+        if refinement is None:
             return plan
+        refinement.check_labels(self.rule.label_count)
         pixels = plan.source_height_px * plan.source_width_px
         return replace(plan, decoded_bytes=plan.decoded_bytes + BYTES_PER_PIXEL * pixels)
 
