@@ -158,6 +158,11 @@ def test_the_summary_says_what_was_compared() -> None:
     assert "no detections were compared" in compare_outputs(got, expected).summary
     maps = {"logits": expected["prototypes"]}
     assert compare_outputs(maps, maps).summary == "is within 0.0e+00 std of the eager network"
+    far = Comparison(max_error_std=0.43, rms_error_std=0.01, label_agreement=0.9941)
+    assert far.summary == (
+        "gives 99.41% of the labels as the eager network, its logits up to 4.3e-01 std apart; "
+        "--format torchscript gives its own bits"
+    )
 
 
 def test_one_detection_alone_is_compared() -> None:

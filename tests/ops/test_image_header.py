@@ -73,7 +73,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
         (b"BM" + bytes(20), "BMP"),
         (b"II*\0" + bytes(20), "TIFF"),
         (b"\0\0\0\x20ftypavif", "AVIF"),
-        (b"hello world, I am text", "other bytes"),
+        (b"hello world, I am text", "an unknown format"),
         (b"\xff\xd8", "cut off"),
         (b"\xff\xd8\xff\xe0\x00", "cut off"),
         (b"\xff\xd8hello", "no marker"),

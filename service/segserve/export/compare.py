@@ -54,8 +54,13 @@ class Comparison:
     @property
     def summary(self) -> str:
         """Say what was compared and how far it is apart, to follow the name of the runtime."""
-        if self.rows is None:
+        if self.rows is None and self.is_close:
             return f"is within {self.max_error_std:.1e} std of the eager network"
+        if self.rows is None:
+            return (
+                f"gives {self.label_agreement:.2%} of the labels as the eager network, its logits "
+                f"up to {self.max_error_std:.1e} std apart; --format torchscript gives its own bits"
+            )
         found = (
             f"gives {self.matched:.1%} of {self.rows} detections as the eager network, their "
             f"columns within {self.row_error:.1e} of their size"

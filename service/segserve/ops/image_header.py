@@ -134,7 +134,9 @@ def _guess(start: bytes) -> str:
         return "AVIF, HEIF or MP4"
     if not start:
         return "nothing"
-    return next((name for magic, name in known.items() if start.startswith(magic)), "other bytes")
+    return next(
+        (name for magic, name in known.items() if start.startswith(magic)), "an unknown format"
+    )
 
 
 def _jpeg_segments(view: memoryview) -> Iterator[tuple[int, memoryview]]:

@@ -5,6 +5,7 @@ from torch import nn  # noqa: E402  after the skip
 
 from segserve.export.models.frozen_norm import (  # noqa: E402  same
     FrozenBatchNorm2d,
+    FrozenScaleShift2d,
     freeze_batch_norms,
     set_eps,
     thaw_batch_norms,
@@ -22,8 +23,9 @@ def test_names_without_the_count_of_batches() -> None:
     assert set(frozen.state_dict()) == expected
 
 
-def test_computes_the_same_and_in_training_too() -> None:
-    ordinary, frozen = nn.BatchNorm2d(2, eps=1e-3).eval(), FrozenBatchNorm2d(2, 1e-3).train()
+@pytest.mark.parametrize("kind", [FrozenBatchNorm2d, FrozenScaleShift2d])
+def test_computes_the_same_and_in_training_too(kind) -> None:
+    ordinary, frozen = nn.BatchNorm2d(2, eps=1e-3).eval(), kind(2, 1e-3).train()
     with torch.no_grad():
         for tensor in (ordinary.weight, ordinary.bias, ordinary.running_mean):
             tensor.copy_(torch.tensor([0.5, -2.0]))
@@ -33,6 +35,18 @@ def test_computes_the_same_and_in_training_too() -> None:
     frozen.load_state_dict(state)
     x = torch.rand(1, 2, 3, 3)
     torch.testing.assert_close(frozen(x), ordinary(x))
+
+
+def test_the_second_kind_rounds_as_torchvision_does() -> None:
+    torch.manual_seed(3)
+    norm = FrozenScaleShift2d(8, 0.0)
+    for buffer in norm.buffers():
+        buffer.uniform_(0.1, 2)
+    x = torch.randn(2, 8, 5, 5)
+    weight, bias, mean, variance = (b.reshape(1, -1, 1, 1) for b in norm.buffers())
+    scale = weight * (variance + norm.eps).rsqrt()
+    assert torch.equal(norm(x), x * scale + (bias - mean * scale))
+    assert not torch.equal(norm(x), FrozenBatchNorm2d.forward(norm, x))
 
 
 def test_eps() -> None:

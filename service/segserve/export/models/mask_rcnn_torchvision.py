@@ -18,7 +18,7 @@ from typing_extensions import override
 from segserve.export.models.boxes import cell_anchors, grid_anchors
 from segserve.export.models.detections import DetectionRule, LevelRule
 from segserve.export.models.fpn import TorchvisionPyramid
-from segserve.export.models.frozen_norm import freeze_batch_norms, set_eps
+from segserve.export.models.frozen_norm import freeze_batch_norms, scale_and_shift, set_eps
 from segserve.export.models.proposals import ProposalRule, Proposals, propose
 from segserve.export.models.resnet import ResNetStages
 from segserve.export.models.roi_align import Pooling
@@ -94,9 +94,9 @@ class _RowNorm(nn.BatchNorm2d):
     @override
     def forward(self, input: Tensor) -> Tensor:
         """Normalise [rows, channels, h, w]."""
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shift = self.bias - self.running_mean * scale
-        return input * scale.reshape(1, -1, 1, 1) + shift.reshape(1, -1, 1, 1)
+        return scale_and_shift(
+            input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
 
 
 def _conv_stack(channels: int, count: int, *, with_norm: bool = False) -> list[nn.Module]:
