@@ -51,6 +51,14 @@ def test_every_enum_value_is_sent(member, number):
     assert getattr(request.options, field) == number
 
 
+def test_paths_of_either_kind_are_read(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"png")
+    for path in (tmp_path / "x.png", str(tmp_path / "x.png")):
+        assert to_request(path, Job("m")).encoded == b"png"
+    with pytest.raises(SegserveError, match=r"cannot read '/nowhere\.png': No such file"):
+        to_request("/nowhere.png", Job("m"))
+
+
 def test_pixels_are_sent_row_by_row():
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     request = to_request(pixels[:, ::2], Job("m"), "7")

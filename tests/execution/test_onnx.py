@@ -186,6 +186,14 @@ def test_bad_input_is_an_error_of_a_kind_and_the_model_goes_on(write_graph):
     assert backend.run({"x": np.ones((1, 3), np.float32)}, wide=True)["y"].sum() == 3
 
 
+def test_an_error_of_a_run_is_told_once(write_graph, capfd):
+    model = write_graph("DepthToSpace", shape=("n", "c", "h", "w"), blocksize=2)
+    backend = OnnxBackend(model, CPU2)
+    with pytest.raises(ServiceError, match="DepthToSpace"):
+        backend.run({"x": np.zeros((1, 3, 1, 1), np.float32)}, wide=True)
+    assert capfd.readouterr().err == ""
+
+
 def test_configured_threads_make_one_session(write_graph):
     backend = OnnxBackend(write_graph("Relu"), OnnxOptions(cores=2, intra_op_threads=2))
     assert backend._wide is backend._narrow

@@ -116,8 +116,15 @@ def test_limits(photo) -> None:
         half(limit=2000).plan(photo(40, 60))
     with pytest.raises(TooLarge, match="limit is 2000"):
         half(limit=2000).plan(RawImage(np.zeros((40, 60, 3), np.uint8)))
-    with pytest.raises(TooLarge, match="would be resized to 2000x2"):
-        half(limit=3000, resize="shortest_side:2").plan(photo(1, 1000))
+
+
+def test_a_picture_that_is_too_much_for_the_network(photo) -> None:
+    said = "1000x1 image would be 2000x2 for the network, over the model's limit of 3999 pixels"
+    with pytest.raises(TooLarge, match=said):
+        half(max_network_pixels="3999", resize="shortest_side:2").plan(photo(1, 1000))
+    assert half(max_network_pixels="4000", resize="shortest_side:2").plan(photo(1, 1000))
+    with pytest.raises(TooLarge, match=r"46800x520 for the network, .* of 16777216 pixels"):
+        half(resize="shortest_side:520").plan(photo(1, 90))
 
 
 @pytest.mark.parametrize(

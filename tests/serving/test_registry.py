@@ -56,6 +56,7 @@ def test_callers_of_what_is_being_loaded_are_told_when_to_come_back(version):
     with pytest.raises(NotReady) as caught:
         registry.get(ModelRef("m", version))
     assert caught.value.retry_after_s is None
+    assert caught.value.message.endswith(": broken")
 
 
 def test_nothing_is_missing_before_the_repository_was_looked_at():

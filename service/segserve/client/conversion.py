@@ -18,7 +18,7 @@ from segserve.core.options import DEFAULT_OPTIONS, SegmentOptions
 from segserve.core.regions import Rle
 from segserve.generated.segserve.v1 import segmentation_pb2 as pb
 
-Picture = bytes | bytearray | memoryview | Path | npt.NDArray[np.uint8]
+Picture = bytes | bytearray | memoryview | str | Path | npt.NDArray[np.uint8]
 """An encoded JPEG, PNG or WebP, the path of one, or pixels: uint8 [H, W, 3], RGB."""
 
 
@@ -67,10 +67,10 @@ def to_request(picture: Picture, job: Job, request_id: str = "") -> pb.SegmentRe
     return request
 
 
-def _encoded(picture: bytes | bytearray | memoryview | Path) -> bytes:
-    if isinstance(picture, Path):
+def _encoded(picture: bytes | bytearray | memoryview | str | Path) -> bytes:
+    if isinstance(picture, str | Path):
         try:
-            return picture.read_bytes()
+            return Path(picture).read_bytes()
         except OSError as error:
             raise unreadable(f"cannot read '{picture}': {error.strerror}") from error
     return bytes(picture)

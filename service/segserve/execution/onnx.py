@@ -47,7 +47,7 @@ _DEVICE_KINDS = {
     "OpenVINOExecutionProvider": "openvino",
 }
 _MUCH_BYTES = 256 << 20
-_LOG_ERRORS = 3
+_LOG_ERRORS, _LOG_FATAL = 3, 4
 _NUMBERED = {
     "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
     "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
@@ -136,6 +136,7 @@ class OnnxBackend:
         self.specs = _specs(model_file, self._narrow)
         self._output_names = [spec.name for spec in self.specs.outputs]
         trim_heap()
+        self._run_options = _quiet_run(runtime)
         self._strings = {s.name for s in self.specs.inputs if s.dtype is DataType.BYTES}
 
     def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
@@ -145,11 +146,11 @@ class OnnxBackend:
         after it: until then its outputs are in use.
         """
         session = self._wide if wide else self._narrow
-        shrinking = self._shrinking() if session in self._hold_much else None
+        options = self._shrinking() if session in self._hold_much else self._run_options
         self._hold_much.discard(session)
         if self._has_cpu_arena and sum(x.nbytes for x in inputs.values()) > _MUCH_BYTES:
             self._hold_much.add(session)
-        return self._run(session, inputs, shrinking)
+        return self._run(session, inputs, options)
 
     def settle(self, inputs: Tensors) -> None:
         """Run `inputs` once more on every session, which then gives its free arena memory back."""
@@ -159,7 +160,7 @@ class OnnxBackend:
 
     def _shrinking(self) -> Any:
         """Give options of a run that gives the arena's free memory back."""
-        options = self._runtime.RunOptions()
+        options = _quiet_run(self._runtime)
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         return options
 
@@ -191,6 +192,13 @@ class OnnxBackend:
 def _device(provider: str, device_id: int) -> str:
     kind = _DEVICE_KINDS.get(provider, provider)
     return f"{kind}:{device_id}" if kind == "cuda" else kind
+
+
+def _quiet_run(runtime: Any) -> Any:
+    """Give options of a run whose errors are raised, and not printed besides."""
+    options = runtime.RunOptions()
+    options.log_severity_level = _LOG_FATAL
+    return options
 
 
 def _texts(name: str, array: Array) -> Array:

@@ -131,11 +131,11 @@ class ImageHalf:
                 f"{source[1]}x{source[0]} image would come as {[_CHANNELS, height, width]}: "
                 f"send that size, or set the config's resize to stretch:HxW"
             )
-        if height * width > self.max_pixels:
+        if height * width > rule.max_network_pixels:
             raise TooLarge(
-                f"this {source[1]}x{source[0]} image would be resized to {width}x{height}, over "
-                f"the limit of {self.max_pixels} pixels: change the config's resize, or raise "
-                f"--max-image-pixels"
+                f"this {source[1]}x{source[0]} image would be {width}x{height} for the network, "
+                f"over the model's limit of {rule.max_network_pixels} pixels: send a smaller or "
+                f"less narrow one, or raise max_network_pixels in the model's config"
             )
         return placement, placement.padding_ratio
 

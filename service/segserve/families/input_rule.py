@@ -41,6 +41,7 @@ KEYS = (
     "interpolation",
     "normalise_first",
     "size_multiple",
+    "max_network_pixels",
     "required_multiple",
     "shape_policy",
     "buckets",
@@ -80,6 +81,7 @@ KEYS = (
 """Every parameter that families read."""
 
 _DEFAULT_MAX_EXACT_BUCKETS = 64
+_DEFAULT_MAX_NETWORK_PIXELS = 1 << 24
 _SIZES = ("content", "source")
 _SURELY_MEANT = 0.8
 
@@ -112,6 +114,9 @@ class InputRule:
         With TORCH: the resize sees normalised values (torchvision's detectors), else grey levels.
     size_multiple : int
         The network's sides are multiples of this; the rest is padding, right and below.
+    max_network_pixels : int
+        Pictures that would be larger for the network, its padding included, are refused: the memory
+        of a run grows with them.
     required_multiple : (height, width)
         Pictures whose resized sides are no multiples of these are refused.
     tells_source_size : bool
@@ -130,6 +135,7 @@ class InputRule:
     interpolation: Interpolation = Interpolation.PILLOW
     normalise_first: bool = False
     size_multiple: int = 1
+    max_network_pixels: int = _DEFAULT_MAX_NETWORK_PIXELS
     required_multiple: Size = (1, 1)
     tells_source_size: bool = False
     shape_policy: ShapePolicy = ShapePolicy.EXACT
@@ -179,6 +185,9 @@ def parse_input_rule(parameters: Mapping[str, str]) -> InputRule:
         interpolation=interpolation,
         normalise_first=_normalise_first(reader, interpolation),
         size_multiple=multiple,
+        max_network_pixels=reader.read(
+            "max_network_pixels", whole, "a whole number of at least 1", _DEFAULT_MAX_NETWORK_PIXELS
+        ),
         required_multiple=reader.read("required_multiple", size, "HxW, e.g. 512x1024", (1, 1)),
         tells_source_size=reader.choice("image_size_of", _SIZES, _SIZES[0]) == _SIZES[1],
         shape_policy=policy,

@@ -19,6 +19,7 @@ from segserve.serving.served_model import ServedModel
 from segserve.serving.views import ModelIndexEntry, ModelState
 
 log = logging.getLogger(__name__)
+_UNLOADED = "unloaded"
 _COME_BACK_S = 1.0  # what callers of a model that is being loaded are told
 
 
@@ -124,7 +125,16 @@ class Registry:
             return NotReady(f"{message}: it is being loaded", retry_after_s=_COME_BACK_S)
         if not self._listed:
             return NotReady(f"{message}: the server is starting", retry_after_s=_COME_BACK_S)
-        return NotReady(message)
+        reason = self._why_failed(ref)
+        return NotReady(f"{message}: {reason}" if reason else message)
+
+    def _why_failed(self, ref: ModelRef) -> str:
+        """Say why a model's last load failed, where that is why it is not there."""
+        versions = self._models.get(ref.name, {})
+        asked = [v for n, v in sorted(versions.items()) if ref.version in (None, n)]
+        reasons = [v.reason for v in asked if v.state is ModelState.UNAVAILABLE]
+        told = [r for r in (self._unversioned.get(ref.name, ""), *reasons) if r]
+        return told[-1] if told and told[-1] != _UNLOADED else ""
 
     def find(self, ref: ModelRef) -> ServedModel | None:
         """Give a ready version, None when it is not there: for those who must not fail."""
@@ -272,7 +282,7 @@ class Registry:
             reason = NotReady(f"model {loaded.served.parts.ref.described()} was unloaded")
             await self._retire(loaded, reason)
         if entry.loaded is None:
-            entry.state, entry.reason = ModelState.UNAVAILABLE, "unloaded"
+            entry.state, entry.reason = ModelState.UNAVAILABLE, _UNLOADED
         self.changed()
 
     async def close(self) -> None:

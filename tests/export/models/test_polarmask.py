@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,15 @@ def test_names_and_shapes_are_those_of_the_checkpoints(goldens: Path) -> None:
     with torch.device("meta"):
         state = PolarMask(PolarShape()).state_dict()
     assert {k: list(v.shape) for k, v in state.items()} == {e["key"]: e["shape"] for e in entries}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch.range, which the original calls
+def test_rays_turn_by_the_originals_angles() -> None:
+    """``polarmask_head.py``: ``torch.range(0, 350, 10) / 180 * math.pi``."""
+    angles = torch.range(0, 350, 10) / 180 * math.pi
+    turns = PolarSelection(PolarShape()).turns
+    assert torch.equal(turns, torch.stack([angles.sin(), angles.cos()]))
+    assert turns[0, 18] < 0  # as float32 has it: a corner on a whole number is cut to the one below
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

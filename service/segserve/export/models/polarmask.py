@@ -148,7 +148,9 @@ class PolarSelection(nn.Module):
 
     def __init__(self, shape: PolarShape) -> None:
         super().__init__()
-        angles = torch.arange(shape.rays, dtype=torch.float32) * (2 * math.pi / shape.rays)
+        # Of whole degrees, as the original: another rounding moves corners of masks by a pixel.
+        degrees = torch.arange(shape.rays, dtype=torch.float32) * (360 / shape.rays)
+        angles = degrees / 180 * math.pi
         # The original's contours begin below the point and turn towards larger x.
         self.turns = nn.Buffer(torch.stack([angles.sin(), angles.cos()]), persistent=False)
         self.strides_px = list(_STRIDES_PX)
