@@ -75,10 +75,10 @@ def test_a_written_zero_counts_in_json_too():
 
 def test_what_is_written_stays_and_may_narrow_the_model():
     config = completed(
-        'input { name: "image" dims: [ 3, 480, -1 ] format: FORMAT_NCHW optional: true } '
+        'input { name: "image" dims: [ 3, 480, -1 ] format: FORMAT_NCHW } '
         'output { name: "logits" label_filename: "l.txt" }'
     )
-    assert config.input_specs() == (TensorSpec("image", DataType.FP32, (3, 480, -1), True),)
+    assert config.input_specs() == (TensorSpec("image", DataType.FP32, (3, 480, -1)),)
     assert [output.name for output in config.output] == ["logits"]
     assert config.output[0].label_filename == "l.txt"
     assert config.output[0].data_type is DataType.FP32
@@ -87,6 +87,13 @@ def test_what_is_written_stays_and_may_narrow_the_model():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (
+            'input {\n name: "image"\n optional: true }',
+            (
+                "c:3: input[0].optional: 'image': got true, but the model cannot run without it: "
+                "drop optional"
+            ),
+        ),
         (
             'input {\n name: "image"\n data_type: TYPE_UINT8 }',
             (

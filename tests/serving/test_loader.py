@@ -71,6 +71,25 @@ async def test_what_nobody_foresaw_fails_that_model_alone(
     assert "model_load_crashed" in [r.message for r in caplog.records]
 
 
+async def test_what_runs_a_model_is_told(open_house, repository, writers, caplog):
+    caplog.set_level("INFO")
+    folder = writers.bright(repository)
+    writers.scale(repository)
+    text = (folder / "config.pbtxt").read_text() + (
+        'instance_group { kind: KIND_GPU } parameters { key: "cuda_fallback" value '
+        '{ string_value: "cpu" } }'
+    )
+    (folder / "config.pbtxt").write_text(text)
+    await open_house()
+    events = ("device_in_use", "device_fell_back")
+    told = {r.model: r for r in caplog.records if r.message in events}
+    assert (told["scale"].message, told["scale"].device) == ("device_in_use", "cpu")
+    assert told["scale"].providers == ["CPUExecutionProvider"]
+    if told["bright"].device == "cpu":
+        assert told["bright"].message == "device_fell_back"
+        assert told["bright"].why.startswith("the config asks for a GPU")
+
+
 async def test_fields_without_effect_are_named(open_house, repository, writers, caplog):
     folder = writers.bright(repository)
     config = folder / "config.pbtxt"

@@ -59,6 +59,14 @@ def test_callers_of_what_is_being_loaded_are_told_when_to_come_back(version):
     assert caught.value.message.endswith(": broken")
 
 
+def test_a_model_that_failed_before_its_versions_were_known_says_why():
+    registry = Registry(1.0)
+    registry.failed("m", None, "no config")
+    for version, text in ((None, "has no available versions"), (1, "version 1 is not at ready")):
+        with pytest.raises(NotReady, match=rf"'m' {text}.*: no config$"):
+            registry.get(ModelRef("m", version))
+
+
 def test_nothing_is_missing_before_the_repository_was_looked_at():
     registry = Registry(1.0)
     registry.listed(known=False)

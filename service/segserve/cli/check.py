@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from segserve.cli.progress import show_progress
 from segserve.core.errors import LoadFailed, ServiceError
 from segserve.core.tensor import TensorSpec
 from segserve.repository.autocomplete import complete
@@ -72,12 +73,18 @@ def run(options: argparse.Namespace) -> int:
     try:
         skipped = store.snapshot().skipped
         names = options.model or store.names()
-        reports = [check_model(store, name, probe) for name in names]
+        reports = list(_checked(store, names))
     except ServiceError as error:
         print(f"segserve check: {error.message}", file=sys.stderr)
         return 1
     print(_json(reports, skipped) if options.json else _text(reports, skipped))
     return _verdict(reports, options.repository)
+
+
+def _checked(store: RepositoryStore, names: Sequence[str]) -> Iterator[ModelReport]:
+    for done, name in enumerate(names, 1):
+        yield check_model(store, name, probe)
+        show_progress(done, len(names), "model")
 
 
 def check_model(store: RepositoryStore, name: str, open_version: Probe) -> ModelReport:

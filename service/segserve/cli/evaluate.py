@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segserve.cli import argument_types as types
+from segserve.cli.progress import show_progress
 from segserve.core.errors import LoadFailed, NotFound, ServiceError
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _scored(task: str, data: Any, ask: Ask) -> tuple[Report, dict[int, str]]:
         "instance": measure.measure_instances,
         "panoptic": measure.measure_panoptic,
     }[task]
-    return score(data, ask, _progress), names
+    return score(data, ask, show_progress), names
 
 
 def _opened(options: argparse.Namespace, task: str) -> Any:
@@ -235,9 +236,3 @@ def _ask(client: Client, options: argparse.Namespace) -> Ask:
             yield answer
 
     return ask
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        end = "\r" if done < total else "\r\033[K"
-        print(f"image {done} of {total}", end=end, file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segserve.cli import argument_types as types
+from segserve.cli.progress import show_progress
 from segserve.cli.segment_report import json_document, text_report
 from segserve.core.errors import ErrorKind, ServiceError
 from segserve.core.options import MaskFormat, OutputSize, Refine, SegmentOptions
@@ -115,7 +116,7 @@ def _check_together(options: argparse.Namespace) -> None:
 def _segment_all(client: Client, options: argparse.Namespace) -> int:
     code = 0
     for number, (path, answer) in enumerate(_answers(client, options), 1):
-        _progress(number, len(options.images))
+        show_progress(number, len(options.images))
         try:
             whole = answer()
             result = _picked(whole, options)
@@ -248,12 +249,6 @@ def _numbered(out: Path, path: Path, options: argparse.Namespace, number: int) -
     if out.is_dir() or not out.suffix:
         return out / (f"{path.stem}_{number}.png" if several else f"{path.stem}.png")
     return out.with_stem(f"{out.stem}_{number}") if several else out
-
-
-def _progress(number: int, total: int) -> None:
-    if total > 1 and sys.stderr.isatty():
-        end = "\r" if number < total else "\r\033[K"
-        print(f"image {number} of {total}", end=end, file=sys.stderr, flush=True)
 
 
 def _complain(reason: str) -> None:

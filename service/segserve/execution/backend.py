@@ -36,11 +36,14 @@ class Backend(Protocol):
         Several threads may be inside `run` at the same time.
     device : str
         ``cpu`` or ``cuda:0``: as really in use, not as asked for.
+    providers : tuple of str
+        What runs it there, by the runtime's own names, first choice first.
     """
 
     specs: GraphSpecs
     reentrant: bool
     device: str
+    providers: tuple[str, ...]
 
     def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
         """Run the model; blocks, and trusts its input.

@@ -127,6 +127,7 @@ class ClassicalBackend:
     """
 
     device = "cpu"
+    providers: tuple[str, ...] = ("segserve",)
 
     def __init__(self, model_file: Path, options: ClassicalOptions) -> None:
         self._segmenter = read_segmenter(model_file)

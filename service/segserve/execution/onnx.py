@@ -126,6 +126,7 @@ class OnnxBackend:
         missing = [name for name, _ in providers if name not in in_use]
         if missing and not options.allow_cpu_fallback:
             raise LoadFailed(_missing_text(model_file, missing, in_use))
+        self.providers = tuple(in_use)
         self.device = _device(in_use[0], options.device_id)
         self._has_cpu_arena = self.device == "cpu" and options.enable_mem_arena
         self._hold_much: set[Any] = set()  # sessions

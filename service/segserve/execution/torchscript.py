@@ -172,6 +172,7 @@ class TorchScriptBackend:
         self._torch = _torch()
         self.device = _device(self._torch, model_file, options.device_id)
         self._options = options
+        self.providers: tuple[str, ...] = (f"torch {self._torch.__version__}",)
         self._module = _open(self._torch, model_file, self.device)
         arguments = [a.name for a in self._module.forward.schema.arguments[1:]]
         if len(arguments) < len(specs.inputs):

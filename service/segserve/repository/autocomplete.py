@@ -168,6 +168,9 @@ def _check_tensor(
         got, want = _type_name(tensor.data_type), _type_name(spec.dtype)
         text = f"'{tensor.name}': got {got}, expected {want}: write data_type: {want}"
         raise side.refuse(index, "data_type", text)
+    if isinstance(tensor, ModelInput) and tensor.optional and not spec.optional:
+        text = f"'{tensor.name}': got true, but the model cannot run without it: drop optional"
+        raise side.refuse(index, "optional", text)
     want_dims = spec.dims[1:] if side.batched else spec.dims
     if tensor.dims and not _fits(tensor.dims, want_dims):
         shape = list(want_dims)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from segserve.repository.store import LoadPlan, VersionFiles
 from segserve.scheduling.batcher import Batcher
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
-from segserve.serving.backend_choice import inspect_model, open_backends
+from segserve.serving.backend_choice import devices, inspect_model, open_backends
 from segserve.serving.cpu_side import CpuSide
 from segserve.serving.limits import CLASSICAL, batch_limits, leaves_a_core
 from segserve.serving.load_threads import LoadThreads
@@ -146,6 +146,7 @@ class Loader:
             backends = open_backends(
                 config, version.model_file, self._cpu.pool.cores, self._cpu.worker_bytes
             )
+            _tell_devices(config, backends)
             try:
                 row_s = warm(config, family, backends, plan.directory.path)
                 warmed = kernels.result() if kernels else None
@@ -214,6 +215,22 @@ def _tell_unhonoured(config: ModelConfig, hints: Mapping[str, str]) -> None:
     for field, hint in hints.items():
         fields = {"model": config.name, "field": field, **({"hint": hint[2:]} if hint else {})}
         log.warning("config_field_not_honoured", extra=fields)
+
+
+def _tell_devices(config: ModelConfig, backends: Sequence[Backend]) -> None:
+    """Log what really runs a model; a warning where the config asked for a GPU."""
+    asks_for_gpu = config.backend != CLASSICAL and devices(config) != (None,)
+    for backend in backends:
+        fields = {
+            "model": config.name,
+            "device": backend.device,
+            "providers": list(backend.providers),
+        }
+        if asks_for_gpu and backend.device == "cpu":
+            why = "the config asks for a GPU, which is not here, and has cuda_fallback"
+            log.warning("device_fell_back", extra={**fields, "why": why})
+        else:
+            log.info("device_in_use", extra=fields)
 
 
 def _check_family_batches(config: ModelConfig) -> None:

@@ -19,7 +19,7 @@ from segserve.serving.served_model import ServedModel
 from segserve.serving.views import ModelIndexEntry, ModelState
 
 log = logging.getLogger(__name__)
-_UNLOADED = "unloaded"
+_NO_VERSIONS, _UNLOADED = "has no available versions", "unloaded"
 _COME_BACK_S = 1.0  # what callers of a model that is being loaded are told
 
 
@@ -101,11 +101,13 @@ class Registry:
             reason = self._unversioned.get(ref.name)
             if reason is None and self._listed:
                 raise NotFound(f"Request for unknown model: '{ref.name}' is not found")
-            raise self._not_ready(ref, "has no available versions")
+            named = ref.version is not None
+            text = f"version {ref.version} is not at ready state" if named else _NO_VERSIONS
+            raise self._not_ready(ref, text)
         if ref.version is None:
             ready = [n for n, v in versions.items() if v.loaded and v.state is ModelState.READY]
             if not ready:
-                raise self._not_ready(ref, "has no available versions")
+                raise self._not_ready(ref, _NO_VERSIONS)
             wanted = max(ready)
         else:
             wanted = ref.version

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _BINARY = "application/octet-stream"
 _THREAD_FROM_BYTES = 65_536
-_IMAGE_STARTS = (b"\xff\xd8", b"\x89PNG", b"RIFF")
+_IMAGE_STARTS = (b"\xff\xd8", b"\x89PNG", b"RIFF")  # as no JSON begins
 
 
 class InferEndpoint:
@@ -61,12 +61,11 @@ class InferEndpoint:
     def _decode(self, request: Request, ref: ModelRef, body: bytes) -> Decoded:
         call = Call(trace=trace_context(request.headers.items()))
         length = request.headers.get(HEADER_LENGTH)
-        is_image_file = request.headers.get("content-type", "").startswith("image/")
+        has_type = request.headers.get("content-type", "").startswith("image/")
+        is_image_file = has_type or (length is None and body.startswith(_IMAGE_STARTS))
         if (length is not None and length.strip() == "0") or (length is None and is_image_file):
             head = RequestHead(ref, "", dict(request.query_params), call)
             return self._decode_raw(head, body, is_image_file=is_image_file)
-        if length is None:
-            _refuse_bare_image(body)
         return infer_codec.decode_request(RequestHead(ref, "", {}, call), body, length)
 
     def _decode_raw(self, head: RequestHead, body: bytes, *, is_image_file: bool) -> Decoded:
@@ -88,16 +87,6 @@ class InferEndpoint:
         info: Mapping[str, object] = self._engine.segmentation_info(ref)
         family = info.get("family")
         return str(family["image_input"]) if isinstance(family, Mapping) else ""
-
-
-def _refuse_bare_image(body: bytes) -> None:
-    """Say what a body lacks that is an image file without a header that says so."""
-    if body.startswith(_IMAGE_STARTS):
-        raise InvalidInput(
-            "failed to parse the request JSON buffer: the body looks like an image file; to send "
-            "one as it is, add the header 'Inference-Header-Content-Length: 0' or 'Content-Type: "
-            "image/jpeg' (or image/png, image/webp)"
-        )
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -1,0 +1,17 @@
+"""The bar of those who watch."""
+
+from segserve.cli.progress import show_progress
+
+
+def test_a_bar_grows_and_goes(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    show_progress(1, 2)
+    show_progress(2, 2, "model")
+    show_progress(1, 1)
+    first, second = f"[{'#' * 12}{'-' * 12}] image 1 of 2\r", f"[{'#' * 24}] model 2 of 2\r\033[K"
+    assert capsys.readouterr().err == first + second
+
+
+def test_nobody_watches(capsys):
+    show_progress(1, 2)
+    assert capsys.readouterr().err == ""
