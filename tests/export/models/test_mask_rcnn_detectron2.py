@@ -26,13 +26,11 @@ def test_the_mask_head_doubles_the_size() -> None:
     assert {name.split(".")[0] for name in head.state_dict()} == names
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_onnx(lively, check_graph) -> None:
     check_graph(lively(lambda: Detectron2MaskRcnn(4, WIDTHS)), find_recipe("mask_rcnn_r50_fpn"))
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_torchscript(lively, check_torchscript) -> None:
     check_torchscript(

@@ -61,7 +61,6 @@ def test_norms_of_v2_are_batch_norms_of_the_checkpoint(lively) -> None:
     torch.testing.assert_close(norm(rows), expected)
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("build", [small, lambda: mask_rcnn_v2(5, WIDTHS)], ids=["v1", "v2"])
 def test_onnx(lively, check_graph, build) -> None:
@@ -84,7 +83,6 @@ def test_published_and_trained_checkpoints() -> None:
     assert second.adapt_checkpoint(trained) == trained
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_torchscript(lively, check_torchscript) -> None:
     check_torchscript(lively(small), find_recipe("torchvision_maskrcnn_resnet50_fpn"))

@@ -177,7 +177,6 @@ def graph():
     return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("count", "share"), [(1, 0.3), (2, 0.02), (5, 0.3), (2, 0.0)])
 def test_onnx(graph, count, share) -> None:

@@ -31,13 +31,11 @@ def test_names_and_depth_of_the_semantic_head() -> None:
     assert not {"p2.2.weight", "p4.4.weight", "p5.6.weight", "p2.0.bias"} & names
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_onnx(lively, check_graph) -> None:
     check_graph(lively(small), find_recipe("panoptic_fpn_r50"))
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_torchscript(lively, check_torchscript) -> None:
     check_torchscript(lively(small), find_recipe("panoptic_fpn_r50"))

@@ -46,13 +46,11 @@ def test_older_names_of_the_coarse_head() -> None:
     assert set(model.adapt_checkpoint(old)) == set(model.state_dict())
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_onnx(lively, check_graph) -> None:
     check_graph(lively(small), find_recipe("pointrend_rcnn_r50_fpn"))
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_torchscript(lively, check_torchscript) -> None:
     check_torchscript(lively(small), find_recipe("pointrend_rcnn_r50_fpn"))

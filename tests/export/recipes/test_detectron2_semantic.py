@@ -46,7 +46,6 @@ def test_deeplab_refuses_what_the_official_program_refuses() -> None:
         family.plan(blank(375, 500), SegmentOptions())
 
 
-@pytest.mark.parity
 @pytest.mark.timeout(600)
 def test_the_exported_graph_equals_the_network() -> None:
     torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
