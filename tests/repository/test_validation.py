@@ -26,6 +26,10 @@ BATCHING = "max_batch_size: 4 dynamic_batching { %s }"
         ("instance_group { gpus: -1 }", "c:1: instance_group[0].gpus: got [-1]"),
         ("instance_group { kind: KIND_CPU gpus: 0 }", "gpus: got [0] with KIND_CPU: drop"),
         ("instance_group { kind: KIND_MODEL }", "kind: got KIND_MODEL, expected KIND_AUTO"),
+        (
+            'backend: "classical" instance_group { kind: KIND_GPU }',
+            "kind: got KIND_GPU, but models without weights run on the CPU: drop it",
+        ),
         (BATCHING % "preferred_batch_size: [2, 8]", "got 8, expected 1 to max_batch_size"),
         (BATCHING % "preferred_batch_size: 0", "got 0, expected 1 to max_batch_size"),
         (BATCHING % "priority_levels: 2", "default_priority_level: got 0, expected 1 to prio"),

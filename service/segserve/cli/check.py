@@ -14,6 +14,7 @@ from segserve.cli.progress import show_progress
 from segserve.core.errors import LoadFailed, ServiceError
 from segserve.core.tensor import TensorSpec
 from segserve.repository.autocomplete import complete
+from segserve.repository.layout import CLASSICAL_BACKEND
 from segserve.repository.model_config import InstanceKind, ModelConfig
 from segserve.repository.store import LoadPlan, RepositoryStore, VersionFiles
 
@@ -172,9 +173,8 @@ def device_warnings(config: ModelConfig, model_file: Path) -> tuple[str, ...]:
 def _asked_devices(config: ModelConfig) -> dict[str, str]:
     """Give the fields that the server reads as more than the CPU, each with its word."""
     from segserve.serving.backend_choice import devices
-    from segserve.serving.limits import CLASSICAL
 
-    if config.backend == CLASSICAL:
+    if config.backend == CLASSICAL_BACKEND:
         return {}
     on_gpu = devices(config) != (None,)
     kinds = [(at, g.kind) for at, g in enumerate(config.instance_group) if g.kind == _KIND_GPU]

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _WIDTH = 24
+_WIPED = "\r\033[K"
 
 
 def show_progress(done: int, total: int, what: str = "image") -> None:
     """Draw ``[######------] image 3 of 6`` over the last one; nothing where nobody watches.
 
-    The bar is wiped away when all is done, so that what is printed next begins a line.
+    The bar is wiped away when all is done.
     """
-    if total > 1 and sys.stderr.isatty():
+    if _watched(total):
         filled = _WIDTH * done // total
         bar = f"[{'#' * filled}{'-' * (_WIDTH - filled)}] {what} {done} of {total}"
-        end = "\r" if done < total else "\r\033[K"
-        print(bar, end=end, file=sys.stderr, flush=True)
+        print(bar, end="\r" if done < total else _WIPED, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_while(done: int, total: int) -> Iterator[None]:
+    """Show the bar during a wait, so that what is printed behind it has its line for itself."""
+    show_progress(done, total)
+    try:
+        yield
+    finally:
+        if _watched(total):
+            print(end=_WIPED, file=sys.stderr, flush=True)
+
+
+def _watched(total: int) -> bool:
+    return total > 1 and sys.stderr.isatty()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segserve.cli import argument_types as types
-from segserve.cli.progress import show_progress
+from segserve.cli.progress import progress_while
 from segserve.cli.segment_report import json_document, text_report
 from segserve.core.errors import ErrorKind, ServiceError
 from segserve.core.options import MaskFormat, OutputSize, Refine, SegmentOptions
@@ -116,9 +116,9 @@ def _check_together(options: argparse.Namespace) -> None:
 def _segment_all(client: Client, options: argparse.Namespace) -> int:
     code = 0
     for number, (path, answer) in enumerate(_answers(client, options), 1):
-        show_progress(number, len(options.images))
         try:
-            whole = answer()
+            with progress_while(number - 1, len(options.images)):
+                whole = answer()
             result = _picked(whole, options)
             overlay = _write_overlay(path, result, options, number)
             _write_comparison(client, path, result, options, number)

@@ -26,6 +26,7 @@ LABELS_NAME = "labels.txt"
 DEFAULT_MODEL_FILENAME = "model.onnx"
 TORCHSCRIPT_FILENAME = "model.pt"
 TORCHSCRIPT_BACKEND = "pytorch"
+CLASSICAL_BACKEND = "classical"
 TORCHSCRIPT_PLATFORM = "pytorch_libtorch"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from segserve.core.errors import LoadFailed
+from segserve.repository.layout import CLASSICAL_BACKEND
 from segserve.repository.model_config import (
     DynamicBatching,
     InstanceKind,
@@ -15,7 +16,7 @@ from segserve.repository.model_config import (
     QueuePolicy,
 )
 
-BACKENDS = ("onnxruntime", "pytorch", "classical")
+BACKENDS = ("onnxruntime", "pytorch", CLASSICAL_BACKEND)
 PLATFORMS = ("onnxruntime_onnx", "pytorch_libtorch")
 MAX_PRIORITY_LEVELS = 100
 
@@ -109,6 +110,9 @@ def _instances(config: ModelConfig) -> Iterator[tuple[str, str]]:
         if group.gpus and group.kind is InstanceKind.CPU:
             text = f"got {list(group.gpus)} with KIND_CPU: drop gpus, or write KIND_GPU"
             yield f"{path}.gpus", text
+        if group.kind is InstanceKind.GPU and config.backend == CLASSICAL_BACKEND:
+            text = "got KIND_GPU, but models without weights run on the CPU: drop it"
+            yield f"{path}.kind", text
         if group.kind is InstanceKind.MODEL:
             yield f"{path}.kind", "got KIND_MODEL, expected KIND_AUTO, KIND_CPU or KIND_GPU"
 

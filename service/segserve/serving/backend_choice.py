@@ -12,9 +12,9 @@ from segserve.execution.onnx import OnnxBackend, inspect_onnx
 from segserve.execution.onnx_settings import OnnxOptions
 from segserve.execution.torchscript import TorchOptions, TorchScriptBackend, inspect_torchscript
 from segserve.families.parameter_values import nearest
-from segserve.repository.layout import is_torchscript
+from segserve.repository.layout import CLASSICAL_BACKEND, is_torchscript
 from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
-from segserve.serving.limits import CLASSICAL, whole_number
+from segserve.serving.limits import whole_number
 
 _CUDA = "CUDAExecutionProvider"
 _PROVIDERS = {
@@ -62,7 +62,7 @@ def open_backends(
     LoadFailed
         When the file cannot be loaded, or what the config asks for is not there.
     """
-    if config.backend == CLASSICAL:
+    if config.backend == CLASSICAL_BACKEND:
         from segserve.serving.classical_choice import open_classical  # noqa: PLC0415  many modules
 
         return open_classical(config, model_file, cores, worker_bytes)
@@ -91,7 +91,7 @@ def inspect_model(config: ModelConfig | None, model_file: Path) -> GraphSpecs:
     LoadFailed
         When the file is not what the config's backend takes.
     """
-    if config is not None and config.backend == CLASSICAL:
+    if config is not None and config.backend == CLASSICAL_BACKEND:
         from segserve.execution.classical import inspect_classical  # noqa: PLC0415  many modules
 
         return inspect_classical(model_file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segserve.core.errors import LoadFailed
+from segserve.repository.layout import CLASSICAL_BACKEND
 from segserve.repository.model_config import (
     DynamicBatching,
     InstanceKind,
@@ -12,7 +13,6 @@ from segserve.repository.model_config import (
 )
 from segserve.scheduling import policy
 
-CLASSICAL = "classical"
 """The backend of segmenters without weights."""
 _DEFAULT_MAX_BUCKETS = 64
 
@@ -85,7 +85,7 @@ def leaves_a_core(config: ModelConfig) -> bool:
 
     So do segmenters without weights, which may take seconds, unless the config gives a count.
     """
-    return config.backend == CLASSICAL and not _asked_for(config)
+    return config.backend == CLASSICAL_BACKEND and not _asked_for(config)
 
 
 def _asked_for(config: ModelConfig) -> int:

@@ -20,6 +20,7 @@ from segserve.observability.metrics import Metrics, ModelMetrics
 from segserve.ops.kernel_cache import CacheKind
 from segserve.ops.warm import WarmedKernels
 from segserve.repository.autocomplete import complete
+from segserve.repository.layout import CLASSICAL_BACKEND
 from segserve.repository.model_config import ModelConfig
 from segserve.repository.store import LoadPlan, VersionFiles
 from segserve.scheduling.batcher import Batcher
@@ -27,7 +28,7 @@ from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.backend_choice import devices, inspect_model, open_backends
 from segserve.serving.cpu_side import CpuSide
-from segserve.serving.limits import CLASSICAL, batch_limits, leaves_a_core
+from segserve.serving.limits import batch_limits, leaves_a_core
 from segserve.serving.load_threads import LoadThreads
 from segserve.serving.served_model import ServedModel, ServedParts
 from segserve.serving.statistics import ModelMeter
@@ -141,7 +142,7 @@ class Loader:
         """Open and warm sessions while another thread gets the family's kernels ready."""
         with ThreadPoolExecutor(1, "kernels") as beside:
             kernels = beside.submit(self._kernels.ready, family.kernels) if family else None
-            if kernels is not None and config.backend == CLASSICAL:
+            if kernels is not None and config.backend == CLASSICAL_BACKEND:
                 kernels.result()  # such a backend runs its kernels when it is opened
             backends = open_backends(
                 config, version.model_file, self._cpu.pool.cores, self._cpu.worker_bytes
@@ -219,7 +220,7 @@ def _tell_unhonoured(config: ModelConfig, hints: Mapping[str, str]) -> None:
 
 def _tell_devices(config: ModelConfig, backends: Sequence[Backend]) -> None:
     """Log what really runs a model; a warning where the config asked for a GPU."""
-    asks_for_gpu = config.backend != CLASSICAL and devices(config) != (None,)
+    asks_for_gpu = config.backend != CLASSICAL_BACKEND and devices(config) != (None,)
     for backend in backends:
         fields = {
             "model": config.name,

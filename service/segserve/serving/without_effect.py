@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping
 
 from segserve.families.input_rule import KEYS as FAMILY_KEYS
 from segserve.families.parameter_values import nearest
-from segserve.repository.layout import is_torchscript
+from segserve.repository.layout import CLASSICAL_BACKEND, is_torchscript
 from segserve.repository.model_config import ModelConfig
 from segserve.repository.pbtxt import unhonoured_fields
 from segserve.serving.backend_choice import ONNX_KEYS, TORCH_KEYS, devices
-from segserve.serving.limits import CLASSICAL
 
 SERVER_KEYS = ("max_exact_buckets",)
 _SESSION_ENTRIES = ("session.",)
@@ -74,7 +73,7 @@ def _of_other_devices(config: ModelConfig) -> Mapping[str, str]:
     optimization = config.optimization
     if optimization is None or optimization.execution_accelerators is None:
         return {}
-    on_gpu = config.backend != CLASSICAL and devices(config) != (None,)
+    on_gpu = config.backend != CLASSICAL_BACKEND and devices(config) != (None,)
     name = f"{'cpu' if on_gpu else 'gpu'}_execution_accelerator"
     hint = f": the model runs on the {'GPU' if on_gpu else 'CPU'}, as instance_group says"
     listed = getattr(optimization.execution_accelerators, name)
@@ -98,7 +97,7 @@ def _hint(key: str, there_are: list[str]) -> str:
 
 
 def _backend_keys(config: ModelConfig, filename: str) -> tuple[str, ...]:
-    if config.backend == CLASSICAL:  # its options are inputs too
+    if config.backend == CLASSICAL_BACKEND:  # its options are inputs too
         return tuple(spec.name for spec in config.input_specs())
     is_torch = is_torchscript(config.backend, config.platform, filename)
     return TORCH_KEYS if is_torch else ONNX_KEYS
