@@ -24,8 +24,8 @@ def parse_compatibility(text: str) -> Compatibility | None:
     Parameters
     ----------
     text : str
-        ``10``, a weight of 0 or more; ``10,10,3``, a weight per label, of either sign; or rows that
-        end at semicolons, the matrix of pydensecrf, of which ``-10,0;0,-10`` is the weight 10.
+        ``10``, a weight of 0 or more; ``10,10,3``, a weight per label, of either sign; or rows with
+        semicolons between them, pydensecrf's matrix, of which ``-10,0;0,-10`` is the weight 10.
 
     Returns
     -------
