@@ -5,8 +5,9 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from segserve.core.errors import InvalidInput, LoadFailed, ServiceError
 from segserve.core.tensor import DataType
@@ -191,6 +192,15 @@ def test_an_error_of_a_run_is_told_once(write_graph, capfd):
     backend = OnnxBackend(model, CPU2)
     with pytest.raises(ServiceError, match="DepthToSpace"):
         backend.run({"x": np.zeros((1, 3, 1, 1), np.float32)}, wide=True)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_onnx_runtime_would_warn_of_is_no_line_among_ours(write_graph, capfd):
+    path = write_graph("Relu")
+    model = onnx.load(path)
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "unused"))
+    onnx.save(model, path)
+    OnnxBackend(path, CPU2)
     assert capfd.readouterr().err == ""
 
 

@@ -22,7 +22,7 @@ from segserve.core.errors import BackendFailed, InvalidInput, LoadFailed
 from segserve.core.tensor import Array, DataType, Tensors, TensorSpec
 from segserve.execution.backend import GraphSpecs
 from segserve.execution.heap import trim_heap
-from segserve.execution.onnx_settings import OnnxOptions, session_options
+from segserve.execution.onnx_settings import LOG_FATAL, OnnxOptions, session_options
 
 _DATATYPES = {
     "tensor(bool)": DataType.BOOL,
@@ -47,7 +47,6 @@ _DEVICE_KINDS = {
     "OpenVINOExecutionProvider": "openvino",
 }
 _MUCH_BYTES = 256 << 20
-_LOG_ERRORS, _LOG_FATAL = 3, 4
 _NUMBERED = {
     "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
     "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
@@ -100,7 +99,6 @@ def inspect_onnx(model_file: Path) -> GraphSpecs:
     runtime = _runtime()
     settings = session_options(runtime, OnnxOptions(cores=1), 1)
     settings.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    settings.log_severity_level = _LOG_ERRORS  # what there is to warn of is said when it is opened
     return _specs(model_file, _open(runtime, model_file, settings, [_CPU]))
 
 
@@ -198,7 +196,7 @@ def _device(provider: str, device_id: int) -> str:
 def _quiet_run(runtime: Any) -> Any:
     """Give options of a run whose errors are raised, and not printed besides."""
     options = runtime.RunOptions()
-    options.log_severity_level = _LOG_FATAL
+    options.log_severity_level = LOG_FATAL
     return options
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_LOG_WARNINGS = 2
+LOG_FATAL = 4
+"""It prints nothing among the lines of our log: errors are raised, providers in use checked."""
 _GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
 
 
@@ -79,7 +80,7 @@ def session_options(
     settings.inter_op_num_threads = options.inter_op_threads
     mode = "ORT_PARALLEL" if options.parallel else "ORT_SEQUENTIAL"
     settings.execution_mode = getattr(runtime.ExecutionMode, mode)
-    settings.log_severity_level = _LOG_WARNINGS
+    settings.log_severity_level = LOG_FATAL
     settings.enable_cpu_mem_arena = options.enable_mem_arena
     settings.enable_mem_pattern = options.enable_mem_pattern and not options.parallel
     spins = "1" if has_the_cores else "0"

@@ -123,7 +123,7 @@ class ModelControl:
             begin = f"failed to load '{name}'"
             if error.message.startswith(begin):
                 raise
-            raise LoadFailed(f"{begin}, {error.message}") from error
+            raise LoadFailed(f"{begin}, no version is available: {error.message}") from error
 
     async def unload(self, name: str) -> None:
         """Unload all versions of a model once their requests have ended.

@@ -65,7 +65,10 @@ async def test_an_image_for_a_model_that_fills_its_other_inputs_itself(http, eng
     assert "'echo' has 2: send a JSON header" in refused.json()["error"]
 
 
-@pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n", b"RIFF....WEBP"])
+@pytest.mark.parametrize(
+    "start",
+    [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n", b"RIFF....WEBP", b"GIF89a", b"\0\0\0\x18ftypheic"],
+)
 async def test_an_image_without_a_header_is_known_by_its_first_bytes(http, engine, start):
     kind = {"content-type": "application/x-www-form-urlencoded"}  # what curl sends by itself
     answer = await http.post("/v2/models/seg/infer", content=start + b"..", headers=kind)

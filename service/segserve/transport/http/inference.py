@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _BINARY = "application/octet-stream"
 _THREAD_FROM_BYTES = 65_536
-_IMAGE_STARTS = (b"\xff\xd8", b"\x89PNG", b"RIFF")  # as no JSON begins
+_IMAGE_STARTS = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+"""As images begin and JSON never does: kinds that are refused too, so that this is what is said."""
 
 
 class InferEndpoint:
@@ -62,7 +63,7 @@ class InferEndpoint:
         call = Call(trace=trace_context(request.headers.items()))
         length = request.headers.get(HEADER_LENGTH)
         has_type = request.headers.get("content-type", "").startswith("image/")
-        is_image_file = has_type or (length is None and body.startswith(_IMAGE_STARTS))
+        is_image_file = has_type or (length is None and _begins_as_image(body))
         if (length is not None and length.strip() == "0") or (length is None and is_image_file):
             head = RequestHead(ref, "", dict(request.query_params), call)
             return self._decode_raw(head, body, is_image_file=is_image_file)
@@ -87,6 +88,10 @@ class InferEndpoint:
         info: Mapping[str, object] = self._engine.segmentation_info(ref)
         family = info.get("family")
         return str(family["image_input"]) if isinstance(family, Mapping) else ""
+
+
+def _begins_as_image(body: bytes) -> bool:
+    return body.startswith(_IMAGE_STARTS) or body[4:8] == b"ftyp"  # the latter: HEIC, AVIF
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
