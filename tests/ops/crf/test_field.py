@@ -83,7 +83,7 @@ def test_a_sweep_over_many_blocks_blurs_as_axis_after_axis(labels, form, axes, s
         splatted = rng.normal(0, 1, (lattice.rows, labels)) * used[:, None]
         assert not message.splatted.any()
         message.splatted.reshape(lattice.rows, -1)[:, :labels] = splatted
-        message.send()
+        message.send(np.arange(len(lattice.simplex), dtype=np.int32))
         for pair in lattice.pairs:
             splatted = splatted + 0.5 * splatted[pair].sum(axis=1)
             splatted[0] = 0
@@ -93,6 +93,41 @@ def test_a_sweep_over_many_blocks_blurs_as_axis_after_axis(labels, form, axes, s
     np.testing.assert_allclose(values[:, :labels], wanted, atol=1e-4)
     assert not values[:, labels:].any()
     assert (message.moved >= np.abs(change).max(axis=1)[lattice.corners].max(axis=1) - 1e-4).all()
+
+
+def splat(message, pixels, change):
+    lattice = message.lattice
+    rows = message.splatted.reshape(lattice.rows, -1)
+    shares = lattice.weights[pixels][..., None] * change[:, None]
+    np.add.at(rows[:, : change.shape[1]], lattice.corners[lattice.simplex[pixels]], shares)
+
+
+@pytest.mark.parametrize("labels", [5, 20])
+@pytest.mark.parametrize("form", ["vector", "matrix"])
+@pytest.mark.parametrize("pixels", [0, 1, 40, 400])
+def test_few_changes_are_blurred_to_the_very_bits_of_a_sweep(labels, form, pixels):
+    rng = np.random.default_rng(pixels)
+    lattice = gaussian_lattice(100, 120, 1.0)
+    weights = rng.normal(0, 1, (labels, labels) if form == "matrix" else labels)
+    few, all_of_them = (Message(lattice, weights.astype(np.float32)) for _ in range(2))
+    for _ in range(3):
+        chosen = np.sort(rng.choice(100 * 120, pixels, replace=False)).astype(np.int32)
+        change = rng.normal(0, 1, (pixels, labels)).astype(np.float32)
+        for message in (few, all_of_them):
+            splat(message, chosen, change)
+        few.send(chosen)
+        all_of_them.send(np.arange(100 * 120, dtype=np.int32))
+        np.testing.assert_array_equal(few.values, all_of_them.values)
+        np.testing.assert_array_equal(few.moved, all_of_them.moved)
+        assert few.values.any() == (pixels > 0)
+        assert not few.splatted.any()
+
+
+def test_many_changes_are_left_to_the_sweep():
+    lattice = gaussian_lattice(40, 50, 1.0)
+    message = Message(lattice, np.ones(3, np.float32))
+    done = [message._sent_few(np.arange(n, dtype=np.int32)) for n in (10, 40 * 50, 10)]
+    assert done == [True, False, True]
 
 
 def test_arrays_begin_at_a_cache_line():

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segserve.core.errors import Cancelled
-from segserve.ops.crf.lattice import UNUSED_EVERY, Floats, Lattice
+from segserve.ops.crf.lattice import UNUSED_EVERY, Floats, Ints, Lattice
 
 _LANES = 8
 _LINE_FLOATS = 16
 _STRAIGHT = 3
+_FLAT_AXES = 3
 EXACT, LAZY = 1e-6, 1e-3
 """How far a belief may be from what the messages would make of it: pixels where it cannot be
 further are left alone. Float32 sums in another order move single beliefs about as far as the
@@ -27,6 +28,12 @@ def _kernel() -> Any:
     from segserve.ops.crf import field_kernel  # noqa: PLC0415  numba opens late
 
     return field_kernel
+
+
+def _few() -> Any:
+    from segserve.ops.crf import few_kernel  # noqa: PLC0415  numba opens late
+
+    return few_kernel
 
 
 def _passes() -> Any:
@@ -96,6 +103,7 @@ class Message:
         self.splatted = self._work[: len(self.values)]
         self._change = np.zeros(lattice.rows, np.float32)
         self.moved = np.zeros(len(lattice.corners), np.float32)
+        self._few: tuple[Any, ...] = ()
         gain = np.float32(lattice.gain)
         self._scale = np.full(self.width, gain, np.float32)
         self._matrix = np.empty((0, 0), np.float32)
@@ -116,21 +124,42 @@ class Message:
         """What `pass_kernel.update` takes."""
         return self.places, self.values, self.moved, self.splatted
 
-    def send(self, *, noted: bool = True) -> None:
+    def send(self, computed: Ints | None = None) -> None:
         """Blur the changes that were splatted.
 
         Parameters
         ----------
-        noted : bool
-            Add to `moved` by how much values moved; needless while every pixel is computed anyway.
+        computed : int32 [A], optional
+            The pixels that splatted them. Without, all of them did, and none needs to know by how
+            much its simplex `moved`, as each is computed next in any case.
         """
         kernel, lattice = _kernel(), self.lattice
-        kernel.send(
-            self._work, self._ring, self.width, lattice.pairs, self._lags, self._scale,
-            self._matrix.ravel(), self.values, self._change,
-        )  # fmt: skip
-        if noted:
+        if computed is None or not self._sent_few(computed):
+            kernel.send(
+                self._work, self._ring, self.width, lattice.pairs, self._lags, self._scale,
+                self._matrix.ravel(), self.values, self._change,
+            )  # fmt: skip
+        if computed is not None:
             kernel.bound(lattice.corners, self._change, self.moved)
+
+    def _sent_few(self, computed: Ints) -> bool:
+        """Blur at the vertices that may have changed, if they are few.
+
+        In five dimensions the axes spread a change to most of the vertices.
+        """
+        lattice = self.lattice
+        if len(lattice.pairs) > _FLAT_AXES:
+            return False
+        if not self._few:
+            most = lattice.rows // _few().MOST_OF
+            rows, blurred = np.empty(most, np.int32), aligned(most * self.width, cleared=False)
+            self._few = (np.zeros(lattice.rows, np.uint8), rows, blurred)
+        return bool(
+            _few().send_few(
+                self.splatted, self.width, lattice.pairs, lattice.simplex, lattice.corners,
+                computed, self._scale, self._matrix.ravel(), self.values, self._change, *self._few,
+            )
+        )  # fmt: skip
 
 
 def _schedule(lattice: Lattice) -> tuple[npt.NDArray[np.int64], int]:
@@ -180,6 +209,8 @@ def infer(
     width = bilateral.width
     groups = groups_of(width)
     limits = np.full(len(logits) // width, -1, np.float32)
+    computed = np.empty(len(limits), np.int32)
+    active: int | None = None
     ask(stop)
     kernel.begin(
         logits, groups, bilateral.places, gaussian.places, beliefs, bilateral.splatted,
@@ -187,11 +218,12 @@ def infer(
     )  # fmt: skip
     for i in range(iterations):
         ask(stop)
-        bilateral.send(noted=i > 0)
-        gaussian.send(noted=i > 0)
-        kernel.update(
+        changed = None if active is None else computed[:active]
+        bilateral.send(changed)
+        gaussian.send(changed)
+        active = kernel.update(
             logits, groups, bilateral.state, gaussian.state, beliefs, limits,
-            np.float32(tolerance), i == iterations - 1,
+            np.float32(tolerance), i == iterations - 1, computed,
         )  # fmt: skip
     return beliefs
 

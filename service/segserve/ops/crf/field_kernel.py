@@ -148,7 +148,7 @@ def _blur(work, source, inside, target, outside, width, neighbours, pair, begin,
 
 
 @njit()
-def _mix(work, begin, end, width, matrix, row):
+def mix(work, begin, end, width, matrix, row):
     """Multiply some rows with a matrix of `width` x `width`, in place (column by column, flat)."""
     for at in range(begin, end, width):
         for lane in range(0, width, LANES):
@@ -233,7 +233,7 @@ def send(work, ring, width, pairs, lags, scale, matrix, values, change):
             _blur(work, source, inside, target, outside, width, neighbours, pair, begin, end)
             if axis == axes - 1:
                 if matrix.shape[0]:
-                    _mix(work, last, last + ROWS_OF_A_BLOCK * width, width, matrix, row)
+                    mix(work, last, last + ROWS_OF_A_BLOCK * width, width, matrix, row)
                 _accumulate(work, last, width, scale, values, change, begin, end)
 
 

@@ -196,11 +196,11 @@ _STATE = types.Tuple((_PLACES, _FLAT, _FLAT, _FLAT))
 
 @njit(
     [
-        types.int64(_FLAT, g, _STATE, _STATE, _FLAT, _FLAT, types.float32, types.boolean)
+        types.int64(_FLAT, g, _STATE, _STATE, _FLAT, _FLAT, types.float32, types.boolean, _INTS)
         for g in GROUPS
     ]
 )
-def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last):
+def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last, computed):
     """Slice, normalise and splat every pixel whose belief may have changed.
 
     The messages to a pixel change by no more than its norm times what its simplex has `moved`, and
@@ -220,11 +220,13 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
     tolerance : float
     last : bool
         Nothing is splatted, since nobody slices it.
+    computed : int32 [N]
+        Filled with the pixels that were computed.
 
     Returns
     -------
     active : int
-        Pixels that were computed.
+        Their count.
     """
     placed, near_values, near_moved, near_out = bilateral
     near, near_corners, near_weights, near_norms = placed
@@ -252,6 +254,8 @@ def update(logits, groups, bilateral, gaussian, beliefs, limits, tolerance, last
                     prefetch(logits, n * width + lane)
                     prefetch(beliefs, n * width + lane)
             n += 1
+        for row in range(filled):
+            computed[active + row] = pick(picked, row)
         active += filled
         for row in range(filled):
             at = pick(picked, row)
