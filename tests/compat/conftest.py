@@ -30,7 +30,10 @@ DATATYPES = {
     "FP64": "DOUBLE",
     "BYTES": "STRING",
 }
-AT_START = [*(f"identity_{name}" for name in DATATYPES), "add_sub", "patient", "find", "colours"]
+AT_START = [
+    *(f"identity_{name}" for name in DATATYPES),
+    *("add_sub", "patient", "find", "folded", "colours"),
+]
 
 
 class Server:
@@ -125,6 +128,26 @@ def write_find(folder):
     save(folder, "find", helper.make_graph(nodes, "g", ins, outs), "max_batch_size: 0\n")
 
 
+FOLDED = """max_batch_size: 4
+input { name: "x" data_type: TYPE_FP32 dims: [ 6 ] reshape { shape: [ 2, 3 ] } }
+output { name: "total" data_type: TYPE_FP32 dims: [ 1 ] reshape { shape: [ ] } }
+output { name: "columns" data_type: TYPE_FP32 dims: [ 1, 3 ] reshape { shape: [ 3 ] } }
+"""
+
+
+def write_folded(folder):
+    """Sums of [n, 2, 3], which clients know as [n, 6]."""
+    sums = {"a": [1, 2], "b": [1]}
+    axes = [helper.make_tensor(n, TensorProto.INT64, [len(v)], v) for n, v in sums.items()]
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "a"], ["total"], keepdims=0),
+        helper.make_node("ReduceSum", ["x", "b"], ["columns"], keepdims=0),
+    ]
+    ins = [value("x", TensorProto.FLOAT, "n", 2, 3)]
+    outs = [value("total", TensorProto.FLOAT, "n"), value("columns", TensorProto.FLOAT, "n", 3)]
+    save(folder, "folded", helper.make_graph(nodes, "g", ins, outs, axes), FOLDED)
+
+
 COLOURS = """max_batch_size: 4
 parameters { key: "family" value { string_value: "semantic" } }
 parameters { key: "scale" value { string_value: "1/255" } }
@@ -162,6 +185,7 @@ def compat_repository(tmp_path_factory):
     write_add_sub(folder)
     write_add_sub(folder, "patient", PATIENT)  # holds a lone request back for longer than a test
     write_find(folder)
+    write_folded(folder)
     write_colours(folder)
     write_identity(folder, "switch", "FP32")
     (folder / "broken" / "1").mkdir(parents=True)

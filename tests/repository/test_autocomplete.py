@@ -3,6 +3,7 @@ import pytest
 from segserve.core.errors import LoadFailed
 from segserve.core.tensor import DataType, TensorSpec
 from segserve.repository.autocomplete import ModelSpecs, complete
+from segserve.repository.model_config import TensorReshape
 from segserve.repository.pbtxt import config_from_json, parse_config
 
 FREE = ModelSpecs(
@@ -35,8 +36,39 @@ def test_no_config_at_all():
     assert config.input_specs() == (TensorSpec("image", DataType.FP32, (3, -1, -1)),)
     assert config.output_specs() == (
         TensorSpec("logits", DataType.FP32, (21, -1, -1)),
-        TensorSpec("extra", DataType.INT64, ()),
+        TensorSpec("extra", DataType.INT64, (1,)),
     )
+    assert config.output[1].reshape == TensorReshape()  # as Triton's onnxruntime backend has it
+
+
+def test_a_reshape_is_compared_with_the_model():
+    config = completed('output { name: "extra" dims: 1 reshape { } }')
+    assert config.max_batch_size == 4
+    assert (config.output[0].dims, config.output[0].reshape) == ((1,), TensorReshape())
+    config = completed(
+        'input { name: "image" dims: [ -1, -1, 3 ] reshape { shape: [ 3, -1, -1 ] } }'
+    )
+    assert config.input[0].dims == (-1, -1, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('output { name: "extra" dims: 1 }', "write dims: [ 1 ] reshape { shape: [ ] }"),
+        (
+            'output { name: "extra" dims: 2 reshape { shape: 2 } }',
+            "output[0].reshape.shape: 'extra': got [2], expected [] (without the batch axis",
+        ),
+        (
+            'output { name: "logits" dims: 4 reshape { shape: 4 } }',
+            "write reshape { shape: [21, -1, -1] }",
+        ),
+    ],
+)
+def test_another_shape_than_the_models_is_refused_with_the_line_to_write(text, said):
+    with pytest.raises(LoadFailed) as caught:
+        completed(f"max_batch_size: 2 {text}")
+    assert said in caught.value.message
 
 
 def test_a_fixed_first_axis_does_not_batch():

@@ -39,7 +39,6 @@ from segserve.repository.pbtxt import parse_config, unhonoured_fields
         ("optimization { eager_batching: true }", "optimization.eager_batching"),
         ("input { format: FORMAT_NHWC }", "input[0].format"),
         ('instance_group { name: "g" }', "instance_group[0].name"),
-        ("input { reshape { shape: 1 } }", "input[0].reshape.shape"),
         ("input { allow_ragged_batch: true }", "input[0].allow_ragged_batch"),
         ("output { is_shape_tensor: true }", "output[0].is_shape_tensor"),
     ],
@@ -52,7 +51,7 @@ def test_what_is_honoured_is_not_named():
     text = """
     name: "m" platform: "onnxruntime_onnx" backend: "onnxruntime" max_batch_size: 2
     default_model_filename: "m.onnx" version_policy { latest { num_versions: 2 } }
-    input { name: "x" data_type: TYPE_FP32 dims: 1 optional: true }
+    input { name: "x" data_type: TYPE_FP32 dims: 1 optional: true reshape { } }
     output { name: "y" data_type: TYPE_FP32 dims: 1 label_filename: "labels.txt" }
     instance_group { kind: KIND_GPU count: 1 gpus: 0 }
     optimization { graph { level: 1 } execution_accelerators {

@@ -4,6 +4,7 @@ from segserve.core.errors import LoadFailed
 from segserve.repository.pbtxt import parse_config
 from segserve.repository.validation import check_config, problems
 
+RESHAPE = 'input { name: "x" dims: [ %s ] reshape { shape: [ %s ] } }'
 BATCHING = "max_batch_size: 4 dynamic_batching { %s }"
 
 
@@ -21,7 +22,16 @@ BATCHING = "max_batch_size: 4 dynamic_batching { %s }"
         ('output { name: "x" dims: [ 1, -2 ] }', "c:1: output[0].dims: got [1, -2], expected -1"),
         ("input {}", "c:1: input[0].name: missing"),
         ('input { name: "x" }\ninput { name: "x" }', "c:2: input[1].name: got 'x' twice"),
-        ('input { name: "x" reshape {} }', "c:1: input[0].reshape: reshape is not honoured"),
+        (
+            'input { name: "x" reshape {} }',
+            "c:1: input[0].reshape: got no dims beside it",
+        ),
+        (RESHAPE % ("2, 3", "7"), "got [7] for dims [2, 3], expected as many elements in both"),
+        (RESHAPE % ("2", ""), "got [] for dims [2], expected as many elements in both"),
+        (RESHAPE % ("2, -1, 3", "-1, 6"), "as many free axes (-1) with as many elements between"),
+        (RESHAPE % ("-1", "1, -1, -1"), "as many free axes (-1)"),
+        (RESHAPE % ("1", "0"), "got shape [0], expected -1 (free) or numbers from 1"),
+        ('backend: "classical" ' + RESHAPE % ("1", ""), "have their own shapes: drop reshape"),
         ("instance_group { count: -1 }", "c:1: instance_group[0].count: got -1, expected 1"),
         ("instance_group { gpus: -1 }", "c:1: instance_group[0].gpus: got [-1]"),
         ("instance_group { kind: KIND_CPU gpus: 0 }", "gpus: got [0] with KIND_CPU: drop"),
@@ -92,3 +102,11 @@ def test_all_problems_are_told_at_once():
 
 def test_an_operator_s_name_goes_before_the_config_s():
     check_config(parse_config('name: "n"', source="c"), name="m", any_name=True)
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape"),
+    [("1", ""), ("6", "2, 3"), ("1, 3, 1", "3"), ("-1, 6, -1", "1, -1, 2, 3, -1, 1"), ("-1", "-1")],
+)
+def test_a_reshape_that_keeps_every_element_is_taken(dims, shape):
+    assert problems(parse_config(RESHAPE % (dims, shape), source="c"), name="m") == ()

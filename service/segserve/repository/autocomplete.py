@@ -21,7 +21,9 @@ from segserve.repository.model_config import (
     ModelConfig,
     ModelInput,
     ModelOutput,
+    TensorReshape,
     VersionPolicy,
+    graph_dims,
 )
 
 DEFAULT_MAX_BATCH_SIZE = 4
@@ -122,7 +124,7 @@ def _says_unbatched(config: ModelConfig, graph: GraphSpecs) -> bool:
         return True
     ranks = {spec.name: len(spec.dims) for spec in (*graph.inputs, *graph.outputs)}
     tensors: tuple[ModelInput | ModelOutput, ...] = (*config.input, *config.output)
-    return any(tensor.dims and len(tensor.dims) == ranks.get(tensor.name) for tensor in tensors)
+    return any(t.dims and len(graph_dims(t)) == ranks.get(t.name) for t in tensors)
 
 
 @dataclass(frozen=True)
@@ -172,14 +174,19 @@ def _check_tensor(
         text = f"'{tensor.name}': got true, but the model cannot run without it: drop optional"
         raise side.refuse(index, "optional", text)
     want_dims = spec.dims[1:] if side.batched else spec.dims
-    if tensor.dims and not _fits(tensor.dims, want_dims):
-        shape = list(want_dims)
-        how = "without the batch axis, since the model batches" if side.batched else "in full"
-        text = (
-            f"'{tensor.name}': got {list(tensor.dims)}, expected {shape} ({how}; the model's "
-            f"shape is {list(spec.dims)}): write dims: {shape}"
-        )
-        raise side.refuse(index, "dims", text)
+    had, reshaped = graph_dims(tensor), tensor.reshape is not None
+    if _fits(had, want_dims) or not (had or reshaped):
+        return
+    shape = list(want_dims)
+    how = "without the batch axis, since the model batches" if side.batched else "in full"
+    fix = f"reshape {{ shape: {shape} }}" if reshaped else f"dims: {shape}"
+    if not shape:
+        fix = "dims: [ 1 ] reshape { shape: [ ] }"
+    text = (
+        f"'{tensor.name}': got {list(had)}, expected {shape} ({how}; the model's shape is "
+        f"{list(spec.dims)}): write {fix}"
+    )
+    raise side.refuse(index, "reshape.shape" if reshaped else "dims", text)
 
 
 def _fits(dims: tuple[int, ...], model: tuple[int, ...]) -> bool:
@@ -209,11 +216,23 @@ def _check_nothing_missing(config: ModelConfig, graph: GraphSpecs) -> None:
 
 def _input(had: ModelInput | ModelOutput | None, spec: TensorSpec, batched: bool) -> ModelInput:  # noqa: FBT001  says how to read spec
     tensor = had if isinstance(had, ModelInput) else ModelInput(spec.name, optional=spec.optional)
-    dims = tensor.dims or (spec.dims[1:] if batched else spec.dims)
-    return replace(tensor, data_type=spec.dtype, dims=dims)
+    dims, reshape = _shapes(tensor, spec, batched=batched)
+    return replace(tensor, data_type=spec.dtype, dims=dims, reshape=reshape)
 
 
 def _output(had: ModelInput | ModelOutput | None, spec: TensorSpec, batched: bool) -> ModelOutput:  # noqa: FBT001  says how to read spec
     tensor = had if isinstance(had, ModelOutput) else ModelOutput(spec.name)
-    dims = tensor.dims or (spec.dims[1:] if batched else spec.dims)
-    return replace(tensor, data_type=spec.dtype, dims=dims)
+    dims, reshape = _shapes(tensor, spec, batched=batched)
+    return replace(tensor, data_type=spec.dtype, dims=dims, reshape=reshape)
+
+
+def _shapes(
+    tensor: ModelInput | ModelOutput, spec: TensorSpec, *, batched: bool
+) -> tuple[tuple[int, ...], TensorReshape | None]:
+    """Give what was written, else the model's; one value of each row is [1] to clients."""
+    if tensor.dims:
+        return tensor.dims, tensor.reshape
+    dims = spec.dims[1:] if batched else spec.dims
+    if batched and not dims:
+        return (1,), TensorReshape()
+    return dims, None

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-_TENSOR = ("name", "data_type", "dims")
+_TENSOR = ("name", "data_type", "dims", "reshape")
 _QUEUE_POLICY = (
     *("timeout_action", "default_timeout_microseconds"),
     *("allow_timeout_override", "max_queue_size"),

@@ -50,7 +50,7 @@ class TimeoutAction(StrEnum):
 
 @dataclass(frozen=True)
 class TensorReshape:
-    """``ModelTensorReshape``."""
+    """``ModelTensorReshape``: the model's own shape, where requests have another."""
 
     shape: tuple[int, ...] = ()
 
@@ -81,6 +81,11 @@ class ModelOutput:
     label_filename: str = ""
     is_shape_tensor: bool = False
     is_non_linear_format_io: bool = False
+
+
+def graph_dims(tensor: ModelInput | ModelOutput) -> tuple[int, ...]:
+    """Give what a config says of the model file's shape; empty too where it says nothing."""
+    return tensor.dims if tensor.reshape is None else tensor.reshape.shape
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ def _problems(config: ModelConfig) -> Iterator[tuple[str, str]]:
     yield from _unservable(config)
     if config.max_batch_size < 0:
         yield "max_batch_size", f"got {config.max_batch_size}, expected 0 (no batching) or more"
-    yield from _tensors("input", config.input)
-    yield from _tensors("output", config.output)
+    yield from _tensors("input", config.input, config.backend)
+    yield from _tensors("output", config.output, config.backend)
     yield from _instances(config)
     if config.dynamic_batching is not None:
         yield from _batching(config.dynamic_batching, config.max_batch_size)
@@ -83,7 +83,9 @@ def _unservable(config: ModelConfig) -> Iterator[tuple[str, str]]:
         yield scheduler, "models with state cannot be served: use dynamic_batching"
 
 
-def _tensors(kind: str, tensors: Sequence[ModelInput | ModelOutput]) -> Iterator[tuple[str, str]]:
+def _tensors(
+    kind: str, tensors: Sequence[ModelInput | ModelOutput], backend: str
+) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for index, tensor in enumerate(tensors):
         path = f"{kind}[{index}]"
@@ -96,8 +98,36 @@ def _tensors(kind: str, tensors: Sequence[ModelInput | ModelOutput]) -> Iterator
             text = f"got {list(tensor.dims)}, expected -1 (free) or numbers from 1"
             yield f"{path}.dims", text
         if tensor.reshape is not None:
-            text = "reshape is not honoured, and ignoring it would give wrong shapes: "
-            yield f"{path}.reshape", text + "write the model's own dims"
+            text = _reshape_problem(tensor.dims, tensor.reshape.shape)
+            if backend == CLASSICAL_BACKEND:
+                text = "models without weights have their own shapes: drop reshape"
+            if text:
+                yield f"{path}.reshape", text
+
+
+def _reshape_problem(dims: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Tell why the one shape cannot become the other, as Triton's ValidateIOShape has it."""
+    if any(dim == 0 or dim < -1 for dim in shape):
+        return f"got shape {list(shape)}, expected -1 (free) or numbers from 1"
+    if not dims:
+        return "got no dims beside it, expected them: the shape that requests and answers have"
+    if _between_free_axes(dims) != _between_free_axes(shape):
+        return (
+            f"got {list(shape)} for dims {list(dims)}, expected as many elements in both, and as "
+            f"many free axes (-1) with as many elements between them"
+        )
+    return ""
+
+
+def _between_free_axes(dims: tuple[int, ...]) -> list[int]:
+    """Give the elements before, between and after the free axes."""
+    counts = [1]
+    for dim in dims:
+        if dim < 0:
+            counts.append(1)
+        else:
+            counts[-1] *= dim
+    return counts
 
 
 def _instances(config: ModelConfig) -> Iterator[tuple[str, str]]:

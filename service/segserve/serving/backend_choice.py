@@ -10,10 +10,18 @@ from segserve.core.tensor import TensorSpec
 from segserve.execution.backend import Backend, GraphSpecs
 from segserve.execution.onnx import OnnxBackend, inspect_onnx
 from segserve.execution.onnx_settings import OnnxOptions
+from segserve.execution.reshape import Reshape, ReshapedBackend
 from segserve.execution.torchscript import TorchOptions, TorchScriptBackend, inspect_torchscript
 from segserve.families.parameter_values import nearest
 from segserve.repository.layout import CLASSICAL_BACKEND, is_torchscript
-from segserve.repository.model_config import InstanceGroup, InstanceKind, ModelConfig
+from segserve.repository.model_config import (
+    InstanceGroup,
+    InstanceKind,
+    ModelConfig,
+    ModelInput,
+    ModelOutput,
+    graph_dims,
+)
 from segserve.serving.limits import whole_number
 
 _CUDA = "CUDAExecutionProvider"
@@ -68,7 +76,9 @@ def open_backends(
         return open_classical(config, model_file, cores, worker_bytes)
     backends: list[Backend] = []
     try:
-        backends.extend(_open(config, model_file, cores, d) for d in devices(config))
+        backends.extend(
+            _reshaped(config, _open(config, model_file, cores, d)) for d in devices(config)
+        )
     except LoadFailed:
         for backend in backends:
             backend.close()
@@ -81,6 +91,17 @@ def _open(config: ModelConfig, model_file: Path, cores: int, device_id: int | No
         specs = inspect_torchscript(model_file, _declared(config))
         return TorchScriptBackend(model_file, specs, torch_options(config, cores, device_id))
     return OnnxBackend(model_file, onnx_options(config, cores, device_id))
+
+
+def _reshaped(config: ModelConfig, backend: Backend) -> Backend:
+    inputs, outputs = _reshapes(config.input), _reshapes(config.output)
+    if not inputs and not outputs:
+        return backend
+    return ReshapedBackend(backend, inputs, outputs, batched=config.max_batch_size > 0)
+
+
+def _reshapes(tensors: Sequence[ModelInput | ModelOutput]) -> dict[str, Reshape]:
+    return {t.name: Reshape(t.dims, t.reshape.shape) for t in tensors if t.reshape is not None}
 
 
 def inspect_model(config: ModelConfig | None, model_file: Path) -> GraphSpecs:
@@ -105,14 +126,23 @@ def _declared(config: ModelConfig | None) -> GraphSpecs | None:
     """Give the tensors that a config lists in full, with the batch axis; None without them."""
     if config is None:
         return None
-    kinds = [*(t.data_type for t in config.input), *(t.data_type for t in config.output)]
-    if None in kinds:
-        return None
     batch = (-1,) if config.max_batch_size else ()
-    return GraphSpecs(
-        tuple(TensorSpec(t.name, t.dtype, batch + t.dims) for t in config.input_specs()),
-        tuple(TensorSpec(t.name, t.dtype, batch + t.dims) for t in config.output_specs()),
-    )
+    inputs, outputs = _declared_specs(config.input, batch), _declared_specs(config.output, batch)
+    return None if inputs is None or outputs is None else GraphSpecs(inputs, outputs)
+
+
+def _declared_specs(
+    tensors: Sequence[ModelInput | ModelOutput], batch: tuple[int, ...]
+) -> tuple[TensorSpec, ...] | None:
+    specs = []
+    for tensor in tensors:
+        if tensor.data_type is None:
+            return None
+        optional = isinstance(tensor, ModelInput) and tensor.optional
+        specs.append(
+            TensorSpec(tensor.name, tensor.data_type, batch + graph_dims(tensor), optional)
+        )
+    return tuple(specs)
 
 
 def torch_options(config: ModelConfig, cores: int, device_id: int | None) -> TorchOptions:

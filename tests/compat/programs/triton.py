@@ -121,6 +121,18 @@ async def case_empty_output(client):
     assert nothing.as_numpy("y").shape == (1, 0)
 
 
+async def case_reshape(client):
+    rows = np.arange(12, dtype=np.float32).reshape(2, 6)
+    result = await infer(client, "folded", {"x": rows})
+    assert result.as_numpy("total").tolist() == [[15], [51]]
+    assert result.as_numpy("columns").tolist() == [[[3, 5, 7]], [[15, 17, 19]]]
+    told = await ask(client, "get_model_metadata", "folded")
+    shapes = {t["name"]: [int(n) for n in t["shape"]] for t in (*told["inputs"], *told["outputs"])}
+    assert shapes == {"x": [-1, 6], "total": [-1, 1], "columns": [-1, 1, 3]}
+    refused_shape = infer(client, "folded", {"x": rows.reshape(2, 2, 3)})
+    await refused(refused_shape, "invalid", "Expected [-1,6], got [2,2,3]")
+
+
 async def case_priority_timeout_and_parameters(client):
     options = {"priority": 1, "timeout": 30_000_000, "parameters": {"seg_note": "a", "n": 3}}
     assert (await infer(client, "add_sub", pair(1), **options)).as_numpy("OUTPUT0").shape == (1, 4)
