@@ -121,7 +121,10 @@ class _Pipeline:
         inputs = buffers[plan.bucket]
         self._family.preprocess(image, plan, {name: a[0] for name, a in inputs.items()})
         outputs = self._session.run(self._names, inputs)
-        rows = {name: value[0] for name, value in zip(self._names, outputs, strict=True)}
+        # One number of an image is [1] for a family, as the server gives it.
+        rows = {
+            name: np.atleast_1d(value[0]) for name, value in zip(self._names, outputs, strict=True)
+        }
         self._family.postprocess(rows, plan, DEFAULT_OPTIONS)
 
 

@@ -61,6 +61,14 @@ def test_a_good_repository(tmp_path, capsys):
         ("max_bach_size: 8", ":1:1: unknown field 'max_bach_size'"),
         ('\ninput { name: "x" data_type: TYPE_INT8 }', ":2: input[0].data_type: 'x': got"),
         ('max_batch_size: 1 input { name: "x" dims: 3 }', "write dims: [2]"),
+        (
+            'max_batch_size: 1 output {\nname: "y" dims: 4\nreshape { shape: [ 3 ] } }',
+            "config.pbtxt:3: output[0].reshape: got [3] for dims [4], expected as many elements",
+        ),
+        (
+            'max_batch_size: 1 output {name: "y" dims: 3\nreshape { shape: [ 3 ] } }',
+            "config.pbtxt:2: output[0].reshape.shape: 'y': got [3], expected [2]",
+        ),
         ("sequence_batching {}", "models with state cannot be served"),
         (
             '\n\nparameters { key: "family" value { string_value: "sematic" } }',

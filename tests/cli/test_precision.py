@@ -44,7 +44,10 @@ def test_a_bundled_detector(repo_root, tmp_path, pictures, capsys, precision) ->
     source = repo_root / "model_repository" / "yolact_demo"
     words = ["export", "--source", source, "--out", tmp_path, "--images", pictures]
     assert main([*map(str, words), "--precision", precision]) == 0
-    assert (tmp_path / f"yolact_demo_{precision}" / "1" / "model.onnx").is_file()
+    written = tmp_path / f"yolact_demo_{precision}"
+    assert (written / "1" / "model.onnx").is_file()
+    told = (written / "config.pbtxt").read_text().splitlines()
+    assert set(told[1:]) == set((source / "config.pbtxt").read_text().splitlines()[1:])
     said = last_line(capsys.readouterr().out)
     assert re.search(r"of [1-9]\d* detections at least \d+% of a picture's are near", said)
     assert "labels" not in said

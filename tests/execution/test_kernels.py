@@ -89,7 +89,7 @@ for name in sys.argv[1:]:
     session = onnxruntime.InferenceSession(file)
     names = [output.name for output in session.get_outputs()]
     answers = session.run(None, {n: row[None] for n, row in rows.items()})
-    outputs = {n: answer[0] for n, answer in zip(names, answers)}
+    outputs = {n: np.atleast_1d(answer[0]) for n, answer in zip(names, answers)}
     found = family.postprocess(outputs, plan, options)
     assert found.regions is not None or found.label_map is not None
     if isinstance(family, Refines):

@@ -20,7 +20,7 @@ def test_names_and_aliases_find_the_recipe(recipe) -> None:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_detectors_and_no_others_declare_their_suppression(recipe) -> None:
     config = recipe.config()
-    family = build_family(config.parameters, config.labels, config.inputs, config.outputs)
+    family = build_family(config.parameters, config.labels, config.inputs, config.served_outputs)
     assert family is not None
     told = family.describe()
     assert bool(told.get("nms")) == (told["kind"] in ("instance", "panoptic"))

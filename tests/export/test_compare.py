@@ -70,8 +70,7 @@ def test_the_network_runs_in_evaluation_mode() -> None:
 
 def detections(count: int = 4):
     generator = np.random.default_rng(0)
-    valid = np.ones((2, count), bool)
-    valid[1, 2:] = False
+    valid = np.array([count, 2])
     scores = np.sort(generator.random((2, count)).astype(np.float32))[:, ::-1].copy()
     columns = {
         "boxes": generator.random((2, count, 4)).astype(np.float32),
@@ -80,7 +79,7 @@ def detections(count: int = 4):
         "valid": valid,
         "prototypes": generator.random((2, 3, 8, 8)).astype(np.float32),
     }
-    columns["labels"][~valid] = -1
+    columns["labels"][1, 2:] = -1
     return columns
 
 
@@ -121,7 +120,7 @@ def test_a_detection_without_partner_counts(name: str, by: float) -> None:
 
 def test_a_detection_too_many_counts() -> None:
     expected, got = detections(), detections()
-    got["valid"][1, 2] = True
+    got["valid"][1] = 3
     assert compare_outputs(got, expected).matched == 6 / 7
 
 
@@ -154,7 +153,7 @@ def test_the_summary_says_what_was_compared() -> None:
     assert "gives 83.3% of 6 detections" in said
     assert re.search(r"; the rest within 3\.\de-01 std$", said)
     for side in (got, expected):
-        side["valid"][:] = False
+        side["valid"][:] = 0
     assert "no detections were compared" in compare_outputs(got, expected).summary
     maps = {"logits": expected["prototypes"]}
     assert compare_outputs(maps, maps).summary == "is within 0.0e+00 std of the eager network"
@@ -168,15 +167,14 @@ def test_the_summary_says_what_was_compared() -> None:
 def test_one_detection_alone_is_compared() -> None:
     expected, got = detections(), detections()
     for side in (expected, got):
-        side["valid"][:] = False
-        side["valid"][0, 0] = True
+        side["valid"][:] = [1, 0]
     got["scores"][0, 0] += 1e-5
     assert compare_outputs(got, expected).is_close
 
 
 def test_no_detections_are_equal() -> None:
     nothing = detections()
-    nothing["valid"][:] = False
+    nothing["valid"][:] = 0
     assert compare_outputs(nothing, nothing).is_close
 
 
@@ -185,6 +183,21 @@ def test_other_outputs_are_an_error() -> None:
     del got["prototypes"]
     with pytest.raises(BackendFailed, match="the graph gives"):
         compare_outputs(got, detections())
+
+
+@pytest.mark.parametrize("valid", [np.ones((2, 4), bool), np.ones((2, 1), int), np.ones(2, bool)])
+def test_a_count_of_another_form_is_an_error(valid) -> None:
+    columns = {**detections(), "valid": valid}
+    with pytest.raises(
+        BackendFailed, match=r"'valid' must be INT64 \[2\].* got .*export the model"
+    ):
+        compare_outputs(columns, columns)
+
+
+def test_without_a_count_labels_say_which_rows_are_padding() -> None:
+    columns = detections()
+    del columns["valid"]
+    assert compare_outputs(columns, columns).rows == 6
 
 
 def test_all_outputs_by_name() -> None:

@@ -1,8 +1,10 @@
+import json
+
 import pytest
 
 from segserve.core.tensor import DataType, TensorSpec
 from segserve.export.catalogue import RECIPES, find_recipe
-from segserve.export.config_text import config_text
+from segserve.export.config_text import config_text, sidecar_text
 from segserve.export.recipe import ExportConfig
 
 EXPECTED = """\
@@ -34,6 +36,16 @@ def test_quotes_and_text_tensors() -> None:
     assert r'string_value: "x\\\"\n"' in text
 
 
+def test_one_number_of_an_image_has_no_dims_in_the_graph_and_one_in_the_config() -> None:
+    spec = TensorSpec("valid", DataType.INT64, ())
+    config = ExportConfig((), (spec,), 2)
+    line = 'output [ { name: "valid" data_type: TYPE_INT64 dims: [ 1 ] reshape { shape: [ ] } } ]'
+    assert line in config_text("m", config).splitlines()
+    assert config.served_outputs == (TensorSpec("valid", DataType.INT64, (1,)),)
+    told = json.loads(sidecar_text(config))["outputs"]
+    assert told == [{"name": "valid", "datatype": "INT64", "shape": [-1]}]
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_the_server_reads_back_what_was_meant(recipe) -> None:
     pbtxt = pytest.importorskip("segserve.repository.pbtxt", exc_type=ImportError)
@@ -42,5 +54,5 @@ def test_the_server_reads_back_what_was_meant(recipe) -> None:
     assert (read.name, read.max_batch_size) == ("other", meant.max_batch_size)
     assert dict(read.parameters) == dict(meant.parameters)
     assert read.input_specs() == meant.inputs
-    assert read.output_specs() == meant.outputs
+    assert read.output_specs() == meant.served_outputs
     assert read.dynamic_batching is not None

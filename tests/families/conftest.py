@@ -20,7 +20,7 @@ DETECTIONS = (
     TensorSpec("boxes", DataType.FP32, (5, 4)),
     TensorSpec("scores", DataType.FP32, (5,)),
     TensorSpec("labels", DataType.INT64, (5,)),
-    TensorSpec("valid", DataType.BOOL, (5,)),
+    TensorSpec("valid", DataType.INT64, (1,)),
     TensorSpec("masks", DataType.FP32, (5, 28, 28)),
 )
 

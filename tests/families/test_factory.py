@@ -113,6 +113,26 @@ def test_bad_configs_are_named(parameters, labels, inputs, outputs, names: str) 
         build_family({"family": "semantic", **parameters}, labels, inputs, outputs)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "dims", "got"),
+    [
+        (DataType.BOOL, (9,), r"TYPE_BOOL \[9\]"),
+        (DataType.INT64, (9,), r"TYPE_INT64 \[9\]"),
+        (DataType.INT32, (1,), r"TYPE_INT32 \[1\]"),
+        (DataType.INT64, (), r"TYPE_INT64 \[\]"),
+        (DataType.INT64, (-1,), r"TYPE_INT64 \[-1\]"),
+    ],
+)
+def test_valid_is_a_count_of_rows(dtype, dims, got: str) -> None:
+    outputs = (*COLUMNS, TensorSpec("valid", dtype, dims))
+    with pytest.raises(
+        LoadFailed, match=rf"'valid': got {got}, expected TYPE_INT64 \[1\].*reshape"
+    ):
+        build_family({"family": "instance"}, (), (IMAGE,), outputs)
+    count = TensorSpec("valid", DataType.INT64, (1,))
+    assert build_family({"family": "instance"}, (), (IMAGE,), (*COLUMNS, count)) is not None
+
+
 def test_one_class_is_not_enough() -> None:
     one = TensorSpec("logits", DataType.FP32, (1, -1, -1))
     with pytest.raises(LoadFailed, match="1 classes"):

@@ -22,7 +22,7 @@ def rows() -> dict[str, np.ndarray]:
         ),
         "scores": np.array([0.5, 0.9, 0.9, 0.2, 0.99], np.float32),
         "labels": np.array([1, 2, 1, 2, 1]),
-        "valid": np.array([True, True, True, True, False]),
+        "valid": np.array([4]),
         "masks": np.ones((5, 28, 28), np.float32),
     }
 
@@ -105,7 +105,7 @@ def test_valid_may_be_missing(instance, photo, rows) -> None:
 
 
 def test_nothing_found(instance, photo, rows) -> None:
-    rows["valid"][:] = False
+    rows["valid"][:] = 0
     regions = found(instance(), photo, rows)
     assert len(regions) == 0
     assert regions.boxes.shape == (0, 4)
@@ -113,12 +113,34 @@ def test_nothing_found(instance, photo, rows) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("boxes", (5, 5)), ("labels", (4,)), ("masks", (5, 28)), ("valid", (1,))]
+    ("name", "shape"), [("boxes", (5, 5)), ("labels", (4,)), ("masks", (5, 28)), ("valid", (5,))]
 )
 def test_columns_that_do_not_fit_are_the_models_fault(instance, photo, rows, name, shape) -> None:
     rows[name] = np.zeros(shape, rows[name].dtype)
     with pytest.raises(BackendFailed, match=f"output '{name}'"):
         found(instance(), photo, rows)
+
+
+@pytest.mark.parametrize(
+    ("valid", "says"),
+    [
+        (np.array([True]), r"bool \[1\]"),
+        (np.array(4), r"int64 \[\]"),
+        (np.array([6]), "6"),
+        (np.array([-1]), "-1"),
+    ],
+)
+def test_a_count_that_is_none_is_the_models_fault(instance, photo, rows, valid, says) -> None:
+    with pytest.raises(BackendFailed, match=rf"output 'valid' must be .*got {says}"):
+        found(instance(), photo, {**rows, "valid": valid})
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 5])
+def test_rows_past_the_count_are_padding(instance, photo, rows, count: int) -> None:
+    rows["valid"][:] = count
+    regions = found(instance(), photo, rows)
+    scores = rows["scores"][:count]
+    assert regions.scores.tolist() == sorted(scores.tolist(), reverse=True)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ OUTPUTS = (
     TensorSpec("boxes", DataType.FP32, (4, 4)),
     TensorSpec("scores", DataType.FP32, (4,)),
     TensorSpec("labels", DataType.INT64, (4,)),
-    TensorSpec("valid", DataType.BOOL, (4,)),
+    TensorSpec("valid", DataType.INT64, (1,)),
     TensorSpec("masks", DataType.FP32, (4, 28, 28)),
     TensorSpec("sem_logits", DataType.FP32, (3, -1, -1)),
 )
@@ -43,7 +43,7 @@ def outputs() -> dict[str, np.ndarray]:
         "boxes": np.array(boxes, np.float32),
         "scores": np.array([0.9, 0.8, 0.7, 0.49], np.float32),
         "labels": np.array([0, 1, 1, 0]),
-        "valid": np.ones(4, bool),
+        "valid": np.array([4]),
         "masks": np.ones((4, 28, 28), np.float32),
         "sem_logits": logits,
     }
@@ -114,7 +114,7 @@ def test_formats(photo, outputs) -> None:
 
 def test_logits_go_through_the_networks_size(photo, outputs) -> None:
     family = build(resize="longest_side:60")
-    outputs["valid"][:] = False
+    outputs["valid"][:] = 0
     outputs["sem_logits"] = outputs["sem_logits"][:, ::2, ::2]
     found_map = found(photo, outputs, family, mask_format=MaskFormat.RAW).label_map
     assert found_map.labels.shape == (HEIGHT, WIDTH)

@@ -147,8 +147,8 @@ def test_eager(detector_case) -> None:
     check_proposals(chosen, proposed[0].boxes[proposed[0].valid].numpy())
     recorded = chosen.recorded
     scale = np.float32([500, 375] * 2) / inputs["image_size"][0, [1, 0, 1, 0]]
-    found = pairs(boxes[valid] * scale, scores[valid], labels[valid], recorded)
-    check_share(f"{chosen.folder.name} eager", found, int(valid.sum()), recorded)
+    found = pairs(boxes[:valid] * scale, scores[:valid], labels[:valid], recorded)
+    check_share(f"{chosen.folder.name} eager", found, int(valid), recorded)
     if "mask_probs28" in recorded.files:
         ours, theirs = zip(*[pair for pair in found if pair[1] < 40], strict=True)
         error = masks[list(ours)] - recorded["mask_probs28"][list(theirs)].astype(np.float32)

@@ -91,8 +91,8 @@ def check(name, boxes, scores, labels, recorded):
 
 def check_outputs(name, outputs, recorded, *, within_px) -> None:
     boxes, scores, labels, valid, contours = (outputs[column][0] for column in COLUMNS)
-    at = boxes[valid] / np.tile(SCALE, 2)
-    found = check(name, at, scores[valid], labels[valid], recorded)
+    at = boxes[:valid] / np.tile(SCALE, 2)
+    found = check(name, at, scores[:valid], labels[:valid], recorded)
     errors = [
         np.abs(contours[ours] / SCALE[:, None] - recorded["contours"][theirs]).max()
         for ours, theirs in found

@@ -45,7 +45,7 @@ def columns() -> dict[str, np.ndarray]:
         "boxes": np.array([[2, 1, 9, 8], [0, 0, 0, 0]], np.float32),
         "scores": np.array([0.75, 0], np.float32),
         "labels": np.array([2, -1]),
-        "valid": np.array([True, False]),
+        "valid": np.array(1),
         "masks": masks,
     }
 
@@ -69,7 +69,7 @@ def graph(path) -> None:
         "boxes": np.zeros((1, 2, 4), np.float32),
         "scores": np.zeros((1, 2), np.float32),
         "labels": np.full((1, 2), -1),
-        "valid": np.zeros((1, 2), np.bool_),
+        "valid": np.zeros(1, np.int64),
         "masks": np.zeros((1, 2, 4, 4), np.float32),
         "coarse_masks": np.zeros((1, 2, 2, 2), np.float32),
     }

@@ -111,7 +111,7 @@ def _network_inputs(source: Path, picture: bytes) -> Tensors:
     from segserve.families.factory import build_family
 
     _, config = read_model(source)
-    family = build_family(config.parameters, config.labels, config.inputs, config.outputs)
+    family = build_family(config.parameters, config.labels, config.inputs, config.served_outputs)
     if family is None:
         raise InvalidInput(f"{source}: its configuration names no family, so no picture fits it")
     image = EncodedImage(picture)

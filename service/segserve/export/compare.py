@@ -111,8 +111,8 @@ def partners(
     Parameters
     ----------
     got, expected : Tensors
-        ``scores`` and ``labels`` [B, K], and other columns [B, K, ...]; rows are valid where
-        ``valid`` says so, or where the label is not negative.
+        ``scores`` and ``labels`` [B, K], and other columns [B, K, ...]; as many rows are valid as
+        ``valid`` [B] says, or those whose label is not negative.
     image : int
         Which of the batch.
 
@@ -137,8 +137,9 @@ def partners(
 
 
 def _valid_rows(outputs: Tensors, image: int) -> npt.NDArray[np.intp]:
-    is_row = outputs[_VALID][image] if _VALID in outputs else outputs["labels"][image] >= 0
-    return np.flatnonzero(is_row)
+    if _VALID in outputs:
+        return np.arange(outputs[_VALID][image])
+    return np.flatnonzero(outputs["labels"][image] >= 0)
 
 
 def _distance(
@@ -174,6 +175,20 @@ def _row_errors(got: Tensors, expected: Tensors, image: int) -> npt.NDArray[np.f
     return worst
 
 
+def _row_columns(outputs: Tensors) -> list[str]:
+    """Give the outputs with a row for each detection, and ``valid``; none of other networks."""
+    if not all(name in outputs for name in _ROW_COLUMNS):
+        return []
+    shape = outputs["scores"].shape[:2]
+    counts = outputs.get(_VALID)
+    if counts is not None and (counts.shape != shape[:1] or counts.dtype.kind != "i"):
+        raise BackendFailed(
+            f"output '{_VALID}' must be INT64 {list(shape[:1])}, how many rows of each image are "
+            f"valid, got {counts.dtype} {list(counts.shape)}: export the model again"
+        )
+    return [name for name, array in outputs.items() if name == _VALID or array.shape[:2] == shape]
+
+
 def _worse(a: Comparison, b: Comparison) -> Comparison:
     return Comparison(
         max(a.max_error_std, b.max_error_std),
@@ -189,7 +204,8 @@ def compare_outputs(got: Tensors, expected: Tensors) -> Comparison:
     """Compare all outputs by name; the worst counts.
 
     When ``scores`` and ``labels`` are among them, every output with as many rows is a column of
-    detections, compared between `partners`. Others are compared position by position.
+    detections, compared between `partners`, and ``valid`` counts them. Others are compared position
+    by position.
 
     Parameters
     ----------
@@ -199,15 +215,12 @@ def compare_outputs(got: Tensors, expected: Tensors) -> Comparison:
     Raises
     ------
     BackendFailed
-        Names or shapes differ.
+        Names or shapes differ, or ``valid`` is no count.
     """
     shapes = [{name: array.shape for name, array in side.items()} for side in (got, expected)]
     if shapes[0] != shapes[1]:
         raise BackendFailed(f"the graph gives {shapes[0]}, the network {shapes[1]}")
-    columns: list[str] = []
-    if all(name in expected for name in _ROW_COLUMNS):
-        rows = expected["scores"].shape[:2]
-        columns = [name for name, array in expected.items() if array.shape[:2] == rows]
+    columns = _row_columns(expected)
     worst = Comparison(0.0, 0.0, 1.0)
     if columns:
         worst = _compare_rows({n: got[n] for n in columns}, {n: expected[n] for n in columns})

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from segserve.core.tensor import TensorSpec
-from segserve.export.recipe import ExportConfig
+from segserve.export.recipe import ExportConfig, listed_dims
 
 ONNX = "onnxruntime"
 TORCHSCRIPT = "pytorch"
@@ -20,9 +20,10 @@ def _quoted(text: str) -> str:
 
 def _tensors(field: str, specs: tuple[TensorSpec, ...]) -> Iterator[str]:
     for spec in specs:
-        dims = ", ".join(str(d) for d in spec.dims)
+        dims = ", ".join(str(d) for d in listed_dims(spec))
+        reshape = "" if spec.dims else " reshape { shape: [ ] }"
         kind = "STRING" if spec.dtype.value == "BYTES" else spec.dtype.value
-        tensor = f"name: {_quoted(spec.name)} data_type: TYPE_{kind} dims: [ {dims} ]"
+        tensor = f"name: {_quoted(spec.name)} data_type: TYPE_{kind} dims: [ {dims} ]{reshape}"
         yield f"{field} [ {{ {tensor} }} ]"
 
 

@@ -12,7 +12,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ import numpy as np
 import onnx
 
 from segserve.core.errors import BackendFailed, InvalidInput, NotFound
-from segserve.core.tensor import Tensors
+from segserve.core.tensor import Tensors, TensorSpec
 from segserve.export.compare import Comparison, compare_outputs, run_graph_outputs
 from segserve.export.half import to_half
 from segserve.export.learnt_part import learnt_part
 from segserve.export.recipe import ExportConfig
 from segserve.export.write import check_free, check_name, write_model
 from segserve.repository.labels import read_labels
+from segserve.repository.model_config import ModelInput, ModelOutput, graph_dims
 from segserve.repository.pbtxt import parse_config
 
 HALF, INT8 = "fp16", "int8"
@@ -151,8 +152,8 @@ def read_model(source: Path) -> tuple[bytes, ExportConfig]:
     config = parse_config(config_path.read_text(encoding="utf-8"), source=str(config_path))
     labels = source / "labels.txt"
     return graph.read_bytes(), ExportConfig(
-        inputs=config.input_specs(),
-        outputs=config.output_specs(),
+        inputs=_graph_specs(config.input_specs(), config.input),
+        outputs=_graph_specs(config.output_specs(), config.output),
         max_batch_size=config.max_batch_size,
         parameters=config.parameters,
         labels=tuple(read_labels(labels)) if labels.is_file() else (),
@@ -195,3 +196,11 @@ def convert_model(
         raise BackendFailed(f"the {precision} graph gives values that are no numbers")
     path = write_model(target.parent, target.name, converted, config, overwrite=overwrite)
     return Converted(path, len(converted), comparison)
+
+
+def _graph_specs(
+    specs: Sequence[TensorSpec], listed: Sequence[ModelInput | ModelOutput]
+) -> tuple[TensorSpec, ...]:
+    """Give what a config lists with the dims of the graph."""
+    pairs = zip(specs, listed, strict=True)
+    return tuple(replace(spec, dims=graph_dims(tensor)) for spec, tensor in pairs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def listed_dims(spec: TensorSpec) -> tuple[int, ...]:
+    """Give a graph's tensor's dims as Triton's configs list them: one number of an image is [1]."""
+    return spec.dims or (1,)
+
+
 @dataclass(frozen=True)
 class ExportConfig:
     """All that is written beside the graph.
@@ -20,7 +25,7 @@ class ExportConfig:
     Parameters
     ----------
     inputs, outputs : tuple of TensorSpec
-        Dims without the batch axis, -1 where free.
+        The graph's; dims without the batch axis, -1 where free.
     max_batch_size : int
         At least 1; the graph has a batch axis.
     parameters : mapping of str to str
@@ -38,6 +43,11 @@ class ExportConfig:
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     labels: tuple[str, ...] = ()
     min_label_agreement: float | None = None
+
+    @property
+    def served_outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs as the configuration lists them and clients see them."""
+        return tuple(replace(spec, dims=listed_dims(spec)) for spec in self.outputs)
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,7 @@ def _instance(parts: _Parts) -> InstanceFamily:
             f"an instance model's outputs must be {list(columns)} (and '{VALID}' where rows may "
             f"be padding), got {sorted(names)}: {missing} missing"
         )
+    _check_valid(parts.outputs)
     return InstanceFamily(
         parts.images,
         InstanceRule(
@@ -235,6 +236,18 @@ def _instance(parts: _Parts) -> InstanceFamily:
         ),
         rule,
     )
+
+
+def _check_valid(outputs: tuple[TensorSpec, ...]) -> None:
+    """Refuse a count of rows that is none; `valid` may be absent."""
+    for spec in outputs:
+        if spec.name == VALID and (spec.dtype, spec.dims) != (DataType.INT64, (1,)):
+            raise LoadFailed(
+                f"output '{VALID}': got TYPE_{spec.dtype.value} {list(spec.dims)}, expected "
+                f"TYPE_INT64 [1], how many rows of an image are not padding: export the model "
+                f"again, or let its graph count them as INT64 [B] and write dims: [ 1 ] reshape "
+                f"{{ shape: [ ] }} in config.pbtxt"
+            )
 
 
 def _panoptic(parts: _Parts) -> Family:

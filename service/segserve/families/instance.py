@@ -1,7 +1,8 @@
 """Instance models: a detector's padded columns in, regions out.
 
-The network gives a fixed number K of rows: ``scores`` [K], ``labels`` [K], where rows are padding
-``valid`` [K], and what the model's `MaskRule` makes boxes and masks of.
+The network gives a fixed number K of rows: ``scores`` [K], ``labels`` [K], and what the model's
+`MaskRule` makes boxes and masks of. Where the last rows may be padding, ``valid`` [1] says how many
+before them are not.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class InstanceFamily:
         threshold = max(self.rule.score_threshold, options.score_threshold or 0.0)
         keep = scores >= threshold
         if VALID in outputs:
-            keep &= outputs[VALID].astype(bool)
+            keep[int(outputs[VALID][0]) :] = False
         if self.rule.ignore_ids:
             keep &= ~np.isin(labels, sorted(self.rule.ignore_ids))
         if options.label_ids is not None:
@@ -161,12 +162,24 @@ class InstanceFamily:
 
 def _check_columns(outputs: Tensors) -> None:
     count = len(outputs["scores"])
-    for name in ("scores", "labels", VALID):
-        if name in outputs and outputs[name].shape != (count,):
+    for name in COLUMNS:
+        if outputs[name].shape != (count,):
             raise BackendFailed(
                 f"output '{name}' must be {[count]} as 'scores' has {count} rows, got "
                 f"{list(outputs[name].shape)}"
             )
+    valid = outputs.get(VALID)
+    if valid is None:
+        return
+    if valid.shape != (1,) or valid.dtype.kind != "i":
+        raise BackendFailed(
+            f"output '{VALID}' must be one whole number, how many rows are valid, got "
+            f"{valid.dtype} {list(valid.shape)}"
+        )
+    if not 0 <= valid[0] <= count:
+        raise BackendFailed(
+            f"output '{VALID}' must be 0 to {count}, the number of rows, got {valid[0]}"
+        )
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def detections_of(
     Parameters
     ----------
     columns : mapping of str to array
-        The graph's outputs of one image.
+        The graph's outputs of one image; ``valid`` is a single number.
     masks : str
         Of `MASKS`.
     times : int
@@ -109,7 +109,7 @@ def detections_of(
     image : int
         The image's number.
     """
-    rows = np.flatnonzero(columns["valid"])
+    rows = np.arange(int(columns["valid"]))
     boxes = columns["boxes"][rows] * np.float32(times)
     pasted = paste_boxes_to_rle(columns[masks][rows], boxes, *size)
     return [

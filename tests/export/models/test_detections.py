@@ -10,6 +10,7 @@ from segserve.export.models.detections import (  # noqa: E402  after the skip
     scatter_rows,
     select,
     true_rows,
+    valid_count,
 )
 
 BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
@@ -27,6 +28,15 @@ def test_suppression_is_within_classes() -> None:
     assert got.labels[0].tolist() == [1, 2, 1, -1, -1, -1]
     assert got.valid[0].tolist() == [True] * 3 + [False] * 3
     assert got.boxes[0, :4].tolist() == [*BOXES.tolist(), [0] * 4]
+    assert all(a is b for a, b in zip(got.columns[:3], got[:3], strict=True))
+    assert got.columns[3].tolist() == [3]
+
+
+def test_valid_rows_are_counted_for_each_image() -> None:
+    valid = torch.tensor([[True, True, False], [False] * 3, [True] * 3])
+    count = valid_count(valid)
+    assert (count.tolist(), count.dtype) == ([2, 0, 3], torch.int64)
+    assert valid_count(valid[:, :0]).tolist() == [0, 0, 0]
 
 
 def test_the_threshold_itself_is_not_enough_and_the_cap_holds() -> None:

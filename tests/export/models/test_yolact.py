@@ -37,10 +37,11 @@ def test_outputs_have_fixed_rows(tiny) -> None:
     with torch.inference_mode():
         boxes, scores, labels, valid, coefficients, prototypes = tiny(torch.zeros(2, 3, 100, 100))
     assert boxes.shape == (2, 100, 4)
-    assert scores.shape == labels.shape == valid.shape == (2, 100)
+    assert scores.shape == labels.shape == (2, 100)
+    assert (valid.shape, valid.dtype) == ((2,), torch.int64)
     assert coefficients.shape == (2, 100, 32)
     assert prototypes.shape == (2, 26, 26, 32)
-    assert ((labels == -1) == ~valid).all()
+    assert ((labels == -1) == (torch.arange(100) >= valid[:, None])).all()
     assert (prototypes >= 0).all()
 
 

@@ -10,7 +10,7 @@ def test_a_family_takes_the_configuration(recipe) -> None:
     config = recipe.config()
     assert config.labels == CLASS_NAMES[1:]
     assert [spec.name for spec in config.inputs] == list(recipe.sample_inputs())
-    family = build_family(config.parameters, config.labels, config.inputs, config.outputs)
+    family = build_family(config.parameters, config.labels, config.inputs, config.served_outputs)
     assert family is not None
     assert family.describe()["kind"] == "instance"
     assert family.image_input == "image"

@@ -19,5 +19,6 @@ def test_the_weights_stay_below_five_megabytes() -> None:
     assert sum(p.numel() * p.element_size() for p in model.parameters()) < 5e6
     with torch.inference_mode():
         scores, labels, valid, masks = model(torch.zeros(2, 3, 96, 128))
-    assert scores.shape == labels.shape == valid.shape == (2, 20)
+    assert scores.shape == labels.shape == (2, 20)
+    assert (valid.shape, valid.dtype) == ((2,), torch.int64)
     assert masks.shape == (2, 20, 24, 32)

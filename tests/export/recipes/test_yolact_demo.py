@@ -49,7 +49,7 @@ def test_the_bundled_model_reaches_its_goal_on_a_sample(repo_root) -> None:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     config, options = RECIPE.config(), SegmentOptions()
-    family = build_family(config.parameters, config.labels, config.inputs, config.outputs)
+    family = build_family(config.parameters, config.labels, config.inputs, config.served_outputs)
     assert family is not None
     truths, found = [], []
     for scene in synthetic_instances(16).images:
@@ -59,6 +59,7 @@ def test_the_bundled_model_reaches_its_goal_on_a_sample(repo_root) -> None:
         inputs = {"image": np.zeros((1, *plan.inputs_shapes["image"]), np.float32)}
         family.preprocess(image, plan, {"image": inputs["image"][0]})
         outputs = {n: column[0] for n, column in zip(names, session.run(None, inputs), strict=True)}
+        outputs["valid"] = outputs["valid"].reshape(1)
         regions = family.postprocess(outputs, plan, options).regions
         for row, (x1, y1, x2, y2) in enumerate(regions.boxes.tolist()):
             category, score = int(regions.labels[row]) + 1, float(regions.scores[row])

@@ -61,7 +61,7 @@ class DemoPointRend(PointRendInstance):
             scatter_rows(torch.sigmoid(logits), rows, found.scores)
             for logits in (fine, channel_of(coarse, labels))
         )
-        return found.boxes, found.scores, found.labels, found.valid, masks, coarse_masks
+        return *found.columns, masks, coarse_masks
 
 
 def demo_mask_rcnn(num_classes: int) -> Detectron2MaskRcnn:

@@ -52,13 +52,37 @@ class Detections(NamedTuple):
     labels : Tensor
         [B, K] int64; -1 past the last.
     valid : Tensor
-        [B, K] bool.
+        [B, K] bool; true rows before all others.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     valid: Tensor
+
+    @property
+    def columns(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What leaves a network: boxes, scores, labels, and `valid_count` in place of the rows."""
+        return self.boxes, self.scores, self.labels, valid_count(self.valid)
+
+
+def valid_count(valid: Tensor) -> Tensor:
+    """Give how many rows of each image hold something.
+
+    Rows leave in the order of a sort by falling score in which those that hold nothing have the
+    lowest, so the count says which they are.
+
+    Parameters
+    ----------
+    valid : Tensor
+        [B, K] bool; true rows before all others.
+
+    Returns
+    -------
+    Tensor
+        [B] int64, 0 to K.
+    """
+    return valid.sum(dim=1)
 
 
 def select(boxes: Tensor, scores: Tensor, rule: DetectionRule, first_label: int) -> Detections:

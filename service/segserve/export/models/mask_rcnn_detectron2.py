@@ -84,9 +84,9 @@ class Detectron2MaskRcnn(Detectron2Rcnn):
         Returns
         -------
         boxes, scores, labels, valid, masks : Tensor
-            [B, K, 4] in network pixels, [B, K], [B, K] int64, [B, K] bool, [B, K, 28, 28]
-            probabilities; rows past the last are zero with label -1.
+            [B, K, 4] in network pixels, [B, K], [B, K] int64, [B] int64, [B, K, 28, 28]
+            probabilities; rows past `valid` are zero with label -1.
         """
         pyramid, found = self.detect(image, image_size)
         masks = self.masks(pyramid, found)
-        return found.boxes, found.scores, found.labels, found.valid, masks
+        return *found.columns, masks

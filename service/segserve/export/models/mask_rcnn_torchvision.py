@@ -261,14 +261,14 @@ class TorchvisionMaskRcnn(nn.Module):
         Returns
         -------
         boxes, scores, labels, valid, masks : Tensor
-            [B, K, 4] in network pixels, [B, K], [B, K] int64, [B, K] bool, [B, K, 28, 28]
-            probabilities; rows past the last are zero with label -1.
+            [B, K, 4] in network pixels, [B, K], [B, K] int64, [B] int64, [B, K, 28, 28]
+            probabilities; rows past `valid` are zero with label -1.
         """
         pyramid = self.backbone(image)
         proposals = self.rpn(image, pyramid, image_size)
         found = box_stage(pyramid, proposals, image_size, self.roi_heads.boxes, _BOXES)
         masks = mask_stage(pyramid, found, self.roi_heads.masks, _POOLED_LEVELS, _MASK_POOLING)
-        return found.boxes, found.scores, found.labels, found.valid, masks
+        return *found.columns, masks
 
 
 def mask_rcnn_v2(num_classes: int, widths: MaskRcnnWidths | None = None) -> TorchvisionMaskRcnn:

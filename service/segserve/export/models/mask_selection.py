@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from segserve.export.models.detections import valid_count
+
 
 @dataclass(frozen=True)
 class SelectionRule:
@@ -198,8 +200,8 @@ class MaskSelection(nn.Module):
         Returns
         -------
         tuple of Tensor
-            scores [B, rows] float, labels [B, rows] int64, valid [B, rows] bool, masks [B, rows,
-            h, w] float: probabilities. Falling scores; rows that are not valid are zero, label -1.
+            scores [B, rows] float, labels [B, rows] int64, valid [B] int64, masks [B, rows, h, w]
+            float: probabilities. Falling scores; rows past `valid` are zero, label -1.
         """
         best, cells, labels = self.candidates(categories, parts)
         best = self.decayed(best, cells, labels, parts)
@@ -207,7 +209,7 @@ class MaskSelection(nn.Module):
         valid = scores > 0
         masks = self.masks(cells.gather(1, row), parts) * valid[:, :, None, None]
         labels = torch.where(valid, labels.gather(1, row), -1)
-        return torch.where(valid, scores, 0.0), labels, valid, masks
+        return torch.where(valid, scores, 0.0), labels, valid_count(valid), masks
 
     def candidates(
         self, categories: Tensor, parts: list[list[Tensor]]

@@ -123,4 +123,4 @@ class PanopticFpn(Detectron2MaskRcnn):
         pyramid, found = self.detect(image, image_size)
         masks = self.masks(pyramid, found)
         logits = self.sem_seg_head(pyramid)
-        return found.boxes, found.scores, found.labels, found.valid, masks, logits
+        return *found.columns, masks, logits

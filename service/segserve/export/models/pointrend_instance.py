@@ -218,12 +218,12 @@ class PointRendInstance(Detectron2Rcnn):
         Returns
         -------
         boxes, scores, labels, valid, masks : Tensor
-            [B, K, 4] in network pixels, [B, K], [B, K] int64, [B, K] bool, [B, K, 224, 224]
-            probabilities; rows past the last are zero with label -1.
+            [B, K, 4] in network pixels, [B, K], [B, K] int64, [B] int64, [B, K, 224, 224]
+            probabilities; rows past `valid` are zero with label -1.
         """
         pyramid, found = self.detect(image, image_size)
         rows = true_rows(found.valid)
         rois = rows_of(found.boxes, rows)
         logits = self.roi_heads.mask_head(pyramid[0], rois, found.labels.flatten()[rows])
         masks = scatter_rows(torch.sigmoid(logits), rows, found.scores)
-        return found.boxes, found.scores, found.labels, found.valid, masks
+        return *found.columns, masks

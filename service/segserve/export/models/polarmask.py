@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from segserve.export.models.detection_ops import nms_mask
+from segserve.export.models.detections import valid_count
 from segserve.export.models.mmdet_fpn import FeaturePyramid, tower
 from segserve.export.models.resnet import EXPANSION, ResNetPyramid
 
@@ -180,9 +181,9 @@ class PolarSelection(nn.Module):
         Returns
         -------
         tuple of Tensor
-            boxes [B, rows, 4], scores [B, rows], labels [B, rows] int64, valid [B, rows] bool and
+            boxes [B, rows, 4], scores [B, rows], labels [B, rows] int64, valid [B] int64 and
             contours [B, rows, 2, rays], by falling score; boxes and contours in network pixels.
-            Rows that are not valid are zero, label -1.
+            Rows past `valid` are zero, label -1.
         """
         levels = [self._best_of_level(level, self.strides_px[i]) for i, level in enumerate(maps)]
         points = torch.cat([level[0] for level in levels], dim=1)
@@ -203,7 +204,7 @@ class PolarSelection(nn.Module):
             torch.where(valid[:, :, None], boxes, 0.0),
             torch.where(valid, best, 0.0),
             labels,
-            valid,
+            valid_count(valid),
             torch.where(valid[:, :, None, None], contours, 0.0),
         )
 

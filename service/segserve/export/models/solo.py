@@ -153,7 +153,7 @@ class Solo(nn.Module):
         Returns
         -------
         tuple of Tensor
-            scores [B, 100] float32, labels [B, 100] int64, valid [B, 100] bool and masks
+            scores [B, 100] float32, labels [B, 100] int64, valid [B] int64 and masks
             [B, 100, H/4, W/4] float32; see `MaskSelection.forward`.
         """
         categories, parts = self.bbox_head(head_levels(self.neck(self.backbone(image))))

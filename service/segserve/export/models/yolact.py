@@ -250,8 +250,8 @@ class Yolact(nn.Module):
         -------
         tuple of Tensor
             boxes [B, K, 4] relative to the picture, scores [B, K], labels [B, K] int64, valid
-            [B, K] bool, coefficients [B, K, D], prototypes [B, h, w, D]. Falling scores; rows that
-            are not valid are zero, label -1.
+            [B] int64, coefficients [B, K, D], prototypes [B, h, w, D]. Falling scores; rows past
+            `valid` are zero, label -1.
         """
         offsets, logits, coefficients, prototypes = self.raw(image)
         boxes, scores, labels, valid, chosen = self.detect(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from segserve.export.models.detections import valid_count
 from segserve.export.models.proposals import take
 
 _VARIANCES = (0.1, 0.2)
@@ -103,8 +104,8 @@ class FastNms(nn.Module):
         Returns
         -------
         tuple of Tensor
-            boxes [B, K, 4], scores [B, K], labels [B, K] int64, valid [B, K] bool, coefficients
-            [B, K, D].
+            boxes [B, K, 4], scores [B, K], labels [B, K] int64, valid [B] int64, coefficients
+            [B, K, D]. Falling scores; rows past `valid` are zero, label -1.
         """
         best, label = confidence[..., 1:].max(dim=-1)
         is_kept = best > self.score_threshold
@@ -131,6 +132,6 @@ class FastNms(nn.Module):
             torch.where(keep, take(boxes, row), 0.0),
             torch.where(valid, kept, 0.0),
             torch.where(valid, labels, -1),
-            valid,
+            valid_count(valid),
             torch.where(keep, take(coefficients, chosen), 0.0),
         )

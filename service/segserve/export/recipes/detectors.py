@@ -130,7 +130,7 @@ class DetectorRecipe:
                 TensorSpec("boxes", DataType.FP32, (rows, 4)),
                 TensorSpec("scores", DataType.FP32, (rows,)),
                 TensorSpec("labels", DataType.INT64, (rows,)),
-                TensorSpec("valid", DataType.BOOL, (rows,)),
+                TensorSpec("valid", DataType.INT64, ()),
                 TensorSpec("masks", DataType.FP32, mask),
                 *self.more_outputs,
             ),

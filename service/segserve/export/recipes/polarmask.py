@@ -81,7 +81,7 @@ class PolarMaskRecipe:
                 TensorSpec("boxes", DataType.FP32, (ROWS, 4)),
                 TensorSpec("scores", DataType.FP32, (ROWS,)),
                 TensorSpec("labels", DataType.INT64, (ROWS,)),
-                TensorSpec("valid", DataType.BOOL, (ROWS,)),
+                TensorSpec("valid", DataType.INT64, ()),
                 TensorSpec("contours", DataType.FP32, (ROWS, 2, RAYS)),
             ),
             max_batch_size=_MAX_BATCH_SIZE,

@@ -91,7 +91,7 @@ class SoloRecipe:
             outputs=(
                 TensorSpec("scores", DataType.FP32, (ROWS,)),
                 TensorSpec("labels", DataType.INT64, (ROWS,)),
-                TensorSpec("valid", DataType.BOOL, (ROWS,)),
+                TensorSpec("valid", DataType.INT64, ()),
                 TensorSpec("masks", DataType.FP32, (ROWS, -1, -1)),
             ),
             max_batch_size=_MAX_BATCH_SIZE,

@@ -85,7 +85,7 @@ class SoloDemoRecipe:
             outputs=(
                 TensorSpec("scores", DataType.FP32, (_ROWS,)),
                 TensorSpec("labels", DataType.INT64, (_ROWS,)),
-                TensorSpec("valid", DataType.BOOL, (_ROWS,)),
+                TensorSpec("valid", DataType.INT64, ()),
                 TensorSpec("masks", DataType.FP32, (_ROWS, -1, -1)),
             ),
             max_batch_size=8,

@@ -101,7 +101,7 @@ class YolactRecipe:
                 TensorSpec("boxes", DataType.FP32, (self._rows, 4)),
                 TensorSpec("scores", DataType.FP32, (self._rows,)),
                 TensorSpec("labels", DataType.INT64, (self._rows,)),
-                TensorSpec("valid", DataType.BOOL, (self._rows,)),
+                TensorSpec("valid", DataType.INT64, ()),
                 TensorSpec("coefficients", DataType.FP32, (self._rows, _PROTOTYPES)),
                 TensorSpec("prototypes", DataType.FP32, (side, side, _PROTOTYPES)),
             ),

@@ -83,7 +83,7 @@ class YolactDemoRecipe:
                 TensorSpec("boxes", DataType.FP32, (_ROWS, 4)),
                 TensorSpec("scores", DataType.FP32, (_ROWS,)),
                 TensorSpec("labels", DataType.INT64, (_ROWS,)),
-                TensorSpec("valid", DataType.BOOL, (_ROWS,)),
+                TensorSpec("valid", DataType.INT64, ()),
                 TensorSpec("coefficients", DataType.FP32, (_ROWS, _PROTOTYPES)),
                 TensorSpec("prototypes", DataType.FP32, (side, side, _PROTOTYPES)),
             ),
