@@ -63,12 +63,36 @@ def test_a_reshape_is_compared_with_the_model():
             'output { name: "logits" dims: 4 reshape { shape: 4 } }',
             "write reshape { shape: [21, -1, -1] }",
         ),
+        (
+            '\noutput {\n name: "extra"\n dims: [ ] }',
+            "got [], expected one value of each row (without the batch axis, since",
+        ),
+        ('\noutput { name: "extra"\n dims: [ ] }', "c:3: output[0].dims: 'extra': got []"),
+        ('output { name: "extra" dims: [ ] }', "write dims: [ 1 ] reshape { shape: [ ] }"),
+        ('output { name: "logits" dims: [ ] }', "write dims: [21, -1, -1]"),
     ],
 )
 def test_another_shape_than_the_models_is_refused_with_the_line_to_write(text, said):
     with pytest.raises(LoadFailed) as caught:
         completed(f"max_batch_size: 2 {text}")
     assert said in caught.value.message
+
+
+def test_one_value_of_each_row_needs_its_reshape_where_batching_is_left_to_the_model():
+    with pytest.raises(LoadFailed, match=r"write dims: \[ 1 \] reshape \{ shape: \[ \] \}"):
+        completed('output { name: "extra" dims: 1 }')
+    assert completed('output { name: "extra" dims: -1 }').max_batch_size == 0
+    assert completed('max_batch_size: 0 output { name: "extra" dims: 1 }').output[0].dims == (1,)
+
+
+@pytest.mark.parametrize("dims", ["", "dims: [ ]", "dims: [ 1 ] reshape { shape: [ ] }"])
+def test_scalars_of_a_model_that_does_not_batch(dims):
+    graph = ModelSpecs((*FIXED.inputs, TensorSpec("k", DataType.INT64, ())), FIXED.outputs)
+    config = completed(f'input {{ name: "image" }} input {{ name: "k" {dims} }}', graph)
+    assert config.max_batch_size == 0
+    assert config.input_specs()[1].dims == ((1,) if "1" in dims else ())
+    with pytest.raises(LoadFailed, match=r"got \[1\], expected \[\] \(in full; .*write dims: \[ 1"):
+        completed('input { name: "image" } input { name: "k" dims: 1 }', graph)
 
 
 def test_a_fixed_first_axis_does_not_batch():

@@ -1,6 +1,9 @@
 """From config to ONNX Runtime's options."""
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from segserve.core.errors import LoadFailed
 from segserve.repository.pbtxt import parse_config
@@ -118,3 +121,60 @@ def test_a_torchscript_model_takes_its_tensors_from_the_config(tmp_path):
     for told in (None, config('backend: "pytorch" input { name: "x" }')):
         with pytest.raises(LoadFailed, match="TorchScript does not say what its tensors are"):
             inspect_model(told, tmp_path / "model.pt")
+
+
+def test_a_torchscript_model_s_own_shapes_are_those_of_reshape(tmp_path):
+    text = (
+        'backend: "pytorch" max_batch_size: 8 '
+        'input { name: "x" data_type: TYPE_FP32 dims: 6 reshape { shape: [ 2, 3 ] } } '
+        'output { name: "y" data_type: TYPE_FP32 dims: 1 reshape { shape: [ ] } }'
+    )
+    graph = inspect_model(config(text), tmp_path / "model.pt")
+    assert [spec.dims for spec in (*graph.inputs, *graph.outputs)] == [(-1, 2, 3), (-1,)]
+    without = config(text.replace("dims: 1 reshape { shape: [ ] }", ""))
+    with pytest.raises(LoadFailed, match="list input and output with data_type and dims"):
+        inspect_model(without, tmp_path / "model.pt")
+
+
+def test_an_input_of_torchscript_is_never_optional(tmp_path):
+    text = (
+        'backend: "pytorch" input { name: "x" data_type: TYPE_FP32 dims: 3 optional: true } '
+        'output { name: "y" data_type: TYPE_FP32 dims: 3 }'
+    )
+    assert not inspect_model(config(text), tmp_path / "model.pt").inputs[0].optional
+
+
+RESHAPED = """
+backend: "%s" max_batch_size: 2
+input { name: "x" data_type: TYPE_FP32 dims: 6 reshape { shape: [ 2, 3 ] } }
+output { name: "y" data_type: TYPE_FP32 dims: 1 reshape { shape: [ ] } }
+"""
+
+
+def write_sums(tmp_path, backend):
+    """FP32 [n, 2, 3] to the sum of each row, [n]."""
+    if backend == "pytorch":
+        torch = pytest.importorskip("torch", reason="needs the export extra: make export-env")
+        module = type("Program", (torch.jit.ScriptModule,), {})()
+        module.define("def forward(self, x):\n    return x.sum([1, 2])\n")
+        torch.jit.save(module, str(tmp_path / "model.pt"))
+        return tmp_path / "model.pt"
+    graph = helper.make_graph(
+        [helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=0)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+        [helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "model.onnx")
+    return tmp_path / "model.onnx"
+
+
+@pytest.mark.filterwarnings(r"ignore:`torch\.jit:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["onnxruntime", "pytorch"])
+def test_reshaped_tensors_of_every_backend(tmp_path, kind):
+    (backend,) = open_backends(config(RESHAPED % kind), write_sums(tmp_path, kind), 1)
+    answer = backend.run({"x": np.arange(12, dtype=np.float32).reshape(2, 6)}, wide=False)
+    assert answer["y"].tolist() == [[15], [51]]
+    backend.close()

@@ -2,7 +2,8 @@
 
 The rules are those of Triton's ONNX Runtime backend: when every input and output has a free first
 axis and the config says nothing else, the model batches, by up to 4. One rule is ours: a written
-``max_batch_size: 0``, or dims that have the first axis too, mean that the model does not batch.
+``max_batch_size: 0``, or dims that have the first axis too, mean that the model does not batch. Of
+a tensor that has the first axis alone only ``dims: [ -1 ]`` says so: ``[ 1 ]`` lacks a reshape.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def _says_unbatched(config: ModelConfig, graph: GraphSpecs) -> bool:
         return True
     ranks = {spec.name: len(spec.dims) for spec in (*graph.inputs, *graph.outputs)}
     tensors: tuple[ModelInput | ModelOutput, ...] = (*config.input, *config.output)
-    return any(t.dims and len(graph_dims(t)) == ranks.get(t.name) for t in tensors)
+    full = [graph_dims(t) for t in tensors if t.dims and len(graph_dims(t)) == ranks.get(t.name)]
+    return any(len(dims) != 1 or dims[0] < 0 for dims in full)
 
 
 @dataclass(frozen=True)
@@ -173,17 +175,29 @@ def _check_tensor(
     if isinstance(tensor, ModelInput) and tensor.optional and not spec.optional:
         text = f"'{tensor.name}': got true, but the model cannot run without it: drop optional"
         raise side.refuse(index, "optional", text)
+    _check_dims(side, index, tensor, spec)
+
+
+def _check_dims(
+    side: _Side, index: int, tensor: ModelInput | ModelOutput, spec: TensorSpec
+) -> None:
+    """Refuse another shape than the model's; where the config says nothing, it is filled in."""
     want_dims = spec.dims[1:] if side.batched else spec.dims
     had, reshaped = graph_dims(tensor), tensor.reshape is not None
-    if _fits(had, want_dims) or not (had or reshaped):
+    if not tensor.dims:
+        wrote_none = side.config.origin.wrote(f"{side.kind}[{index}].dims")
+        if not wrote_none or not spec.dims:
+            return
+    elif _fits(had, want_dims):
         return
     shape = list(want_dims)
     how = "without the batch axis, since the model batches" if side.batched else "in full"
     fix = f"reshape {{ shape: {shape} }}" if reshaped else f"dims: {shape}"
     if not shape:
         fix = "dims: [ 1 ] reshape { shape: [ ] }"
+    want = f"{shape}" if tensor.dims or shape else "one value of each row"
     text = (
-        f"'{tensor.name}': got {list(had)}, expected {shape} ({how}; the model's shape is "
+        f"'{tensor.name}': got {list(had)}, expected {want} ({how}; the model's shape is "
         f"{list(spec.dims)}): write {fix}"
     )
     raise side.refuse(index, "reshape.shape" if reshaped else "dims", text)

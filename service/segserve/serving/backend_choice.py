@@ -136,12 +136,9 @@ def _declared_specs(
 ) -> tuple[TensorSpec, ...] | None:
     specs = []
     for tensor in tensors:
-        if tensor.data_type is None:
+        if tensor.data_type is None or (batch and not tensor.dims):
             return None
-        optional = isinstance(tensor, ModelInput) and tensor.optional
-        specs.append(
-            TensorSpec(tensor.name, tensor.data_type, batch + graph_dims(tensor), optional)
-        )
+        specs.append(TensorSpec(tensor.name, tensor.data_type, batch + graph_dims(tensor)))
     return tuple(specs)
 
 
