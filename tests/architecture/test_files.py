@@ -17,7 +17,6 @@ KERNEL_LINE = (
 TESTED_ELSEWHERE: dict[str, str] = {
     "__main__": "tests/e2e, as a child process",
     "app": "tests/e2e, as a child process",
-    "cli.demo": "`make demo`, in CI",
 }
 
 

@@ -157,6 +157,7 @@ async def test_questions(open_house, repository, writers):
     assert engine.label_names(ModelRef("bright")) == ("dark", "bright")
     info = engine.segmentation_info(ModelRef("bright"))
     assert json.loads(json.dumps(info))["labels"] == ["dark", "bright"]
+    assert {"name": "areas", "datatype": "INT64", "shape": [-1]} in info["answer_to_images"]
     assert engine.server_metadata().name == "segserve"
     with pytest.raises(NotFound):
         engine.model_statistics(ModelRef("nothing"))

@@ -10,7 +10,13 @@ from segserve.core.label_map import LabelMap, Segment
 from segserve.core.messages import InferRequest, ModelRef, SegmentResponse
 from segserve.core.options import MaskFormat
 from segserve.core.regions import Regions, Rle
-from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
+from segserve.core.tensor import DataType
+from segserve.serving.image_tensors import (
+    answer_tensors,
+    carries_images,
+    to_segment_requests,
+    to_tensors,
+)
 
 M = ModelRef("m", 1)
 
@@ -147,6 +153,32 @@ def test_instance_answers_have_no_map() -> None:
     out = to_tensors([detection(2, 3)], MaskFormat.RLE)
     assert not [name for name in out if name.startswith("segment_")]
     assert "refined" not in out
+
+
+PIXELS = {"png": b"P", "labels": np.ones((2, 3), np.uint8)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "response"),
+    [
+        ("instance", detection(2, 3)),
+        ("proposals", detection(2, 3)),
+        ("panoptic", detection(2, 3, label_map=LabelMap(2, 3, (THING, STUFF), **PIXELS))),
+        ("semantic", replace(answer(2, 3, STUFF, **PIXELS), refined=True)),
+        ("classical", answer(2, 3, STUFF, **PIXELS)),
+    ],
+)
+@pytest.mark.parametrize("mask_format", [*MaskFormat])
+def test_what_a_model_is_told_to_answer_is_what_it_answers(kind, response, mask_format):
+    formats = (None, mask_format.value)
+    told = [t for t in answer_tensors(kind) if t.get("mask_format") in formats]
+    given = to_tensors([response], mask_format)
+    assert sorted(t["name"] for t in told) == sorted(given)
+    for tensor in told:
+        array = given[tensor["name"]]
+        assert DataType.of(array.dtype).value in tensor["datatype"].split(" or "), tensor
+        assert len(tensor["shape"]) == array.ndim
+        assert all(n in (-1, m) for n, m in zip(tensor["shape"], array.shape, strict=True))
 
 
 def test_who_asked_for_a_refinement_is_told_of_each_image() -> None:

@@ -86,6 +86,11 @@ ON_CPU, ON_GPU = "instance_group { kind: KIND_CPU }", "instance_group { kind: KI
             "optimization.execution_accelerators.cpu_execution_accelerator",
             ": the model runs on the GPU, as instance_group says",
         ),
+        (
+            "instance_group { kind: KIND_AUTO gpus: 0 }",
+            "instance_group[0].gpus",
+            ": the model runs on the CPU, as instance_group says: write kind: KIND_GPU",
+        ),
         ('backend: "x" runtime: "y"', "runtime", ""),
     ],
 )
@@ -102,6 +107,8 @@ def test_fields_without_effect_here(text, path, hint):
         "dynamic_batching { preserve_ordering: true }",
         GPUS,
         f"{GPUS} {ON_GPU}",
+        f"{GPUS} instance_group {{ kind: KIND_AUTO gpus: 1 }}",
+        "instance_group { kind: KIND_GPU gpus: 1 }",
         f"{CPUS} {ON_CPU}",
     ],
 )

@@ -38,7 +38,7 @@ def running_server(model_repository: Path, log_path: Path, *models: str) -> Iter
     Raises
     ------
     RuntimeError
-        When the server ends before it is ready; its log is named.
+        When the server ends before it is ready, or with another code than 0; its log is named.
     """
     command = [sys.executable, "-m", "segserve", "serve"]
     command += ["--model-repository", str(model_repository)]
@@ -57,6 +57,8 @@ def running_server(model_repository: Path, log_path: Path, *models: str) -> Iter
             server.send_signal(signal.SIGTERM)
             _, rest = server.communicate(timeout=_START_TIMEOUT_S)
             log.write(rest)
+    if server.returncode:
+        raise RuntimeError(f"the server ended with {server.returncode}; its log is {log_path}")
 
 
 def _wait_ready(server: subprocess.Popen[str], log: TextIO, log_path: Path) -> int:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from segserve.cli.precision import add_flags, export_in_precision
+from segserve.cli.progress import progress_in_steps
 from segserve.core.errors import InvalidInput, NotFound, ServiceError
 
+_COMMAND = "segserve export"
 _NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
 _BACKENDS = {"onnx": "onnxruntime", "torchscript": "pytorch"}
 _RUNTIMES = {"onnx": "ONNX Runtime", "torchscript": "TorchScript"}
@@ -69,11 +71,13 @@ def _convert(options: argparse.Namespace) -> int:
     except NotFound as error:
         return _fail(error.message, 2)
     try:
-        print(export_in_precision(options, _progress))
+        with progress_in_steps(_COMMAND, 2) as progress:
+            done = export_in_precision(options, progress)
     except ServiceError as error:
         return _fail(error.message, 1)
     except OSError as error:
         return _fail(str(error), 1)
+    print(done)
     return 0
 
 
@@ -93,7 +97,8 @@ def _export(options: argparse.Namespace) -> int:
     backend = _BACKENDS[options.format]
     destination = Destination(options.out, name, overwrite=options.overwrite, backend=backend)
     try:
-        done = export_checkpoint(recipe, options.checkpoint, destination, _progress)
+        with progress_in_steps(_COMMAND, 3) as progress:
+            done = export_checkpoint(recipe, options.checkpoint, destination, progress)
     except ServiceError as error:
         return _fail(error.message, 1)
     except OSError as error:
@@ -119,11 +124,7 @@ def _list() -> None:
         print(f"  output {told.output_rule}")
 
 
-def _progress(step: str) -> None:
-    print(f"segserve export: {step}", file=sys.stderr, flush=True)
-
-
 def _fail(reason: str, code: int) -> int:
     # One line, so that the reason is the last line whatever it lists.
-    print(f"segserve export: {'; '.join(reason.splitlines())}", file=sys.stderr)
+    print(f"{_COMMAND}: {'; '.join(reason.splitlines())}", file=sys.stderr)
     return code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _WIDTH = 24
@@ -28,8 +28,30 @@ def progress_while(done: int, total: int) -> Iterator[None]:
     try:
         yield
     finally:
-        if _watched(total):
-            print(end=_WIPED, file=sys.stderr, flush=True)
+        _wipe(total)
+
+
+@contextmanager
+def progress_in_steps(command: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Give what is called with each step's name as it begins: a line for each, the bar below."""
+    done = 0
+
+    def begin(step: str) -> None:
+        nonlocal done
+        _wipe(total)
+        print(f"{command}: {step}", file=sys.stderr, flush=True)
+        show_progress(done, total, "step")
+        done += 1
+
+    try:
+        yield begin
+    finally:
+        _wipe(total)
+
+
+def _wipe(total: int) -> None:
+    if _watched(total):
+        print(end=_WIPED, file=sys.stderr, flush=True)
 
 
 def _watched(total: int) -> bool:

@@ -21,6 +21,7 @@ from segserve.repository.model_config import ModelConfig
 from segserve.scheduling.admission import Admission
 from segserve.serving.accounting import Accounts, Work
 from segserve.serving.control import ModelControl
+from segserve.serving.image_tensors import answer_tensors
 from segserve.serving.job import Answer, Job
 from segserve.serving.registry import Registry
 from segserve.serving.views import (
@@ -215,12 +216,14 @@ class Engine:
     def segmentation_info(self, ref: ModelRef) -> Mapping[str, object]:
         """Give what is known of a model's images, labels and masks, ready for JSON."""
         parts = self._registry.get(ref).parts
+        family = None if parts.family is None else dict(parts.family.describe())
         return {
             "name": ref.name,
             "version": str(parts.ref.version),
             "digest": parts.digest,
             "labels": list(parts.labels),
-            "family": None if parts.family is None else dict(parts.family.describe()),
+            "family": family,
+            "answer_to_images": None if family is None else answer_tensors(str(family["kind"])),
         }
 
     def label_names(self, ref: ModelRef) -> tuple[str, ...]:

@@ -99,6 +99,56 @@ def _rle_column(masks: Sequence[Rle]) -> Array:
     return _bytes_column([mask.counts for mask in masks])
 
 
+def answer_tensors(kind: str) -> list[dict[str, object]]:
+    """Tell which tensors `to_tensors` gives for a kind of model, ready for JSON.
+
+    Parameters
+    ----------
+    kind : str
+        ``instance``, ``proposals``, ``panoptic``, ``semantic`` or ``classical``.
+
+    Returns
+    -------
+    list of dict
+        ``name``, ``datatype``, ``shape`` (-1: as many as there are) and, where a tensor is there
+        for some requests only, ``mask_format`` or ``option``.
+    """
+    told = list(_REGION_TENSORS if kind in _REGION_KINDS else _MAP_TENSORS)
+    if kind == "panoptic":
+        told += _SEGMENT_TENSORS
+    told.append(_told("image_size", "INT32", -1, 2))
+    if kind == "semantic":
+        told.append(_told("refined", "BOOL", -1, option="refine"))
+    return told
+
+
+def _told(name: str, datatype: str, *shape: int, **only: str) -> dict[str, object]:
+    return {"name": name, "datatype": datatype, "shape": list(shape), **only}
+
+
+def _told_pixels(rle: str, whole: str) -> tuple[dict[str, object], ...]:
+    return (
+        _told(rle, "BYTES", -1, mask_format="rle"),
+        _told(whole, "BYTES", -1, mask_format="png"),
+        _told(whole, "UINT8 or UINT16", -1, -1, -1, mask_format="raw"),
+    )
+
+
+_REGION_KINDS = ("instance", "proposals", "panoptic")
+_ROWS = (_told("areas", "INT64", -1), _told("row_splits", "INT64", -1))
+_REGION_TENSORS = (
+    _told("boxes", "FP32", -1, 4), _told("scores", "FP32", -1), _told("labels", "INT32", -1),
+    *_ROWS, _told("mask_rle", "BYTES", -1, mask_format="rle"),
+)  # fmt: skip
+_MAP_TENSORS = (_told("labels", "INT32", -1), *_ROWS, *_told_pixels("mask_rle", "label_map"))
+_SEGMENT_TENSORS = (
+    _told("segment_ids", "INT32", -1), _told("segment_labels", "INT32", -1),
+    _told("segment_areas", "INT64", -1), _told("segment_scores", "FP32", -1),
+    _told("segment_things", "BOOL", -1), _told("segment_row_splits", "INT64", -1),
+    *_told_pixels("segment_mask_rle", "segment_map"),
+)  # fmt: skip
+
+
 def to_tensors(responses: Sequence[SegmentResponse], mask_format: MaskFormat) -> Tensors:
     """Give the answers of a request's images as columns; `row_splits` says whose rows are whose.
 

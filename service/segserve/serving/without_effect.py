@@ -69,15 +69,18 @@ def _without_batches(config: ModelConfig) -> Mapping[str, str]:
 
 
 def _of_other_devices(config: ModelConfig) -> Mapping[str, str]:
-    """Name the accelerators of the kind of device that the model is not opened on."""
-    optimization = config.optimization
-    if optimization is None or optimization.execution_accelerators is None:
-        return {}
+    """Name the accelerators and devices of the kind that the model is not opened on."""
     on_gpu = config.backend != CLASSICAL_BACKEND and devices(config) != (None,)
-    name = f"{'cpu' if on_gpu else 'gpu'}_execution_accelerator"
     hint = f": the model runs on the {'GPU' if on_gpu else 'CPU'}, as instance_group says"
-    listed = getattr(optimization.execution_accelerators, name)
-    return {f"optimization.execution_accelerators.{name}": hint} if listed else {}
+    found = {}
+    if config.optimization is not None and config.optimization.execution_accelerators is not None:
+        name = f"{'cpu' if on_gpu else 'gpu'}_execution_accelerator"
+        if getattr(config.optimization.execution_accelerators, name):
+            found[f"optimization.execution_accelerators.{name}"] = hint
+    for index, group in enumerate(config.instance_group):
+        if group.gpus and not on_gpu:
+            found[f"instance_group[{index}].gpus"] = f"{hint}: write kind: KIND_GPU"
+    return found
 
 
 def _unread_parameters(config: ModelConfig, filename: str) -> Mapping[str, str]:
