@@ -24,6 +24,7 @@ import onnxruntime
 from segserve.core.messages import EncodedImage
 from segserve.core.options import DEFAULT_OPTIONS
 from segserve.core.tensor import Array
+from segserve.execution.onnx_settings import OnnxOptions, session_options
 from segserve.families.factory import build_family
 from segserve.families.family import Family
 from segserve.repository.labels import read_labels
@@ -99,11 +100,7 @@ class _Pipeline:
             raise RuntimeError(f"{model} has no family")
         self._family: Family = family
         self._images = images
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        for entry in ("session.intra_op.allow_spinning", "session.force_spinning_stop"):
-            options.add_session_config_entry(entry, "1" if threads > 1 else "0")  # as the server
+        options = session_options(onnxruntime, OnnxOptions(cores=threads), threads)  # the server's
         self._session = onnxruntime.InferenceSession(
             str(model / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )

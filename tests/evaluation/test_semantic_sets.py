@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 
 from segserve.core.errors import NotFound
-from segserve.evaluation.semantic import IGNORED
+from segserve.evaluation.semantic import IGNORED, ConfusionMatrix
 from segserve.evaluation.semantic_sets import (
     CITYSCAPES_IDS,
     CITYSCAPES_NAMES,
+    FIRST_SEED,
     VOC_NAMES,
     open_ade20k,
     open_cityscapes,
@@ -17,6 +18,7 @@ from segserve.evaluation.semantic_sets import (
     scene,
     synthetic_scenes,
 )
+from segserve.scenes import CLASS_NAMES
 
 
 def write(path, labels, palette=None):
@@ -104,3 +106,26 @@ def test_palette_indices_are_labels_not_colours(tmp_path):
     assert read_labels_png(tmp_path / "a.png").tolist() == [[3, 200]]
     with pytest.raises(NotFound, match=r"b\.png is not there"):
         read_labels_png(tmp_path / "b.png")
+
+
+def test_held_out_seeds_are_not_training_seeds():
+    assert FIRST_SEED + 100_000 < 1_000_000
+
+
+def test_the_bundled_model_reaches_its_goal_on_a_sample(repo_root):
+    """Network input as the served rule makes it, without the server: a resize to a bucket."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the cpu extra: make demo")
+    path = repo_root / "model_repository" / "deeplabv3plus_demo" / "1" / "model.onnx"
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    matrix = ConfusionMatrix(len(CLASS_NAMES))
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    for held_out in map(scene, range(12)):
+        height, width = held_out.labels.shape
+        scale = 320 / max(height, width)
+        size = (round(width * scale), round(height * scale))
+        small = np.asarray(Image.fromarray(held_out.image).resize(size, Image.Resampling.BILINEAR))
+        inputs = ((small / 255 - mean) / std).astype(np.float32).transpose(2, 0, 1)[None]
+        logits = session.run(None, {"image": inputs})[0][0]
+        planes = [np.asarray(Image.fromarray(p).resize((width, height), 2)) for p in logits]
+        matrix.add(held_out.labels, np.argmax(planes, axis=0))
+    assert matrix.scores().mean_iou >= 0.85

@@ -4,8 +4,6 @@ import onnxruntime
 
 from segserve.execution.onnx_settings import OnnxOptions, session_options
 
-SPINNING = ("session.intra_op.allow_spinning", "session.force_spinning_stop")
-
 
 def test_the_graph_levels_are_tritons():
     levels = {
@@ -31,11 +29,12 @@ def test_nodes_side_by_side():
     assert settings.execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL
 
 
-def test_threads_spin_where_nobody_else_needs_the_core_and_no_longer_than_a_run():
-    shared = session_options(onnxruntime, OnnxOptions(cores=2), 1)
-    assert [shared.get_session_config_entry(name) for name in SPINNING] == ["0", "0"]
-    alone = session_options(onnxruntime, OnnxOptions(cores=2), 2, has_the_cores=True)
-    assert [alone.get_session_config_entry(name) for name in SPINNING] == ["1", "1"]
-    asked = OnnxOptions(cores=2, config_entries={SPINNING[0]: "0"})
-    alone = session_options(onnxruntime, asked, 2, has_the_cores=True)
-    assert alone.get_session_config_entry(SPINNING[0]) == "0"
+def test_threads_that_wait_sleep_unless_the_config_says_otherwise():
+    spinning = ("session.intra_op.allow_spinning", "session.inter_op.allow_spinning")
+    for threads in (1, 2):
+        settings = session_options(onnxruntime, OnnxOptions(cores=2), threads)
+        assert [settings.get_session_config_entry(name) for name in spinning] == ["0", "0"]
+    asked = OnnxOptions(cores=2, config_entries={spinning[0]: "1"})
+    settings = session_options(onnxruntime, asked, 2)
+    assert [settings.get_session_config_entry(name) for name in spinning] == ["1", "0"]
+    assert settings.get_session_config_entry("session.force_spinning_stop") == "1"

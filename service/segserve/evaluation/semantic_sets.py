@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from segserve.client.conversion import Picture
 from segserve.core.errors import NotFound
-from segserve.evaluation.demo import FIRST_SEED, SIZES_PX
 from segserve.evaluation.semantic import IGNORED
 from segserve.scenes import CLASS_NAMES, Scene, make_scene
 
@@ -34,6 +33,10 @@ _CITYSCAPES = (
 )
 CITYSCAPES_NAMES = tuple(_CITYSCAPES.split(","))
 _ADE20K_CLASSES = 150
+FIRST_SEED = 10_000
+"""Of the held-out scenes: training draws its own from seeds of a million on."""
+SIZES_PX = ((375, 500), (500, 375), (240, 320), (480, 480))
+"""Height and width of the held-out scenes, in turn."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,10 @@ def open_ade20k(root: Path, split: str = "validation") -> SemanticSet:
 
 
 def synthetic_scenes(count: int) -> SemanticSet:
-    """Give the held-out scenes that the demo models are judged by."""
+    """Give the held-out scenes that the demo models are judged by.
+
+    Their backgrounds are drawn too, none is a photo.
+    """
     return SemanticSet(
         CLASS_NAMES,
         tuple(

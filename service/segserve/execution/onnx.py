@@ -130,7 +130,7 @@ class OnnxBackend:
         self._hold_much: set[Any] = set()  # sessions
         self._wide = self._narrow
         if self.device == "cpu" and not options.intra_op_threads and options.cores > 1:
-            settings = session_options(runtime, options, options.cores, has_the_cores=True)
+            settings = session_options(runtime, options, options.cores)
             self._wide = _open(runtime, model_file, settings, [_CPU])
         self.specs = _specs(model_file, self._narrow)
         self._output_names = [spec.name for spec in self.specs.outputs]

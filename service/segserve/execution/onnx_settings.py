@@ -8,6 +8,12 @@ from typing import Any
 
 LOG_FATAL = 4
 """It prints nothing among the lines of our log: errors are raised, providers in use checked."""
+NO_SPINNING = {
+    "session.intra_op.allow_spinning": "0",
+    "session.inter_op.allow_spinning": "0",
+    "session.force_spinning_stop": "1",
+}
+"""Threads that wait sleep; where a config lets them spin, they do while a run lasts."""
 _GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
 
 
@@ -52,15 +58,11 @@ class OnnxOptions:
     config_entries: Mapping[str, str] = field(default_factory=dict)
 
 
-def session_options(
-    runtime: Any, options: OnnxOptions, threads: int, *, has_the_cores: bool = False
-) -> Any:
+def session_options(runtime: Any, options: OnnxOptions, threads: int) -> Any:
     """Give a session's settings.
 
-    Threads that spin while others have work slow those down, so none do, but for those of a
-    session whose runs have all cores to themselves, and as long as the run lasts: where they
-    sleep, every layer of a network waits for a core to wake up. On two cores the demo models take
-    12 to 18 % less time so, and no more CPU.
+    Threads that wait do not spin, which would take the cores of what else has work, unless the
+    config says so (``session.intra_op.allow_spinning``).
 
     Parameters
     ----------
@@ -68,8 +70,6 @@ def session_options(
         ``onnxruntime``.
     threads : int
         Of the session.
-    has_the_cores : bool
-        Nothing else runs beside its runs.
 
     Returns
     -------
@@ -83,10 +83,7 @@ def session_options(
     settings.log_severity_level = LOG_FATAL
     settings.enable_cpu_mem_arena = options.enable_mem_arena
     settings.enable_mem_pattern = options.enable_mem_pattern and not options.parallel
-    spins = "1" if has_the_cores else "0"
-    settings.add_session_config_entry("session.intra_op.allow_spinning", spins)
-    settings.add_session_config_entry("session.force_spinning_stop", spins)
-    for name, value in options.config_entries.items():
+    for name, value in {**NO_SPINNING, **options.config_entries}.items():
         settings.add_session_config_entry(name, value)
     level = _GRAPH_LEVELS.get(options.graph_level or 0, "ORT_ENABLE_ALL")
     settings.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, level)
