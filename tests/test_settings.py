@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from segserve.settings import ControlMode, Settings, misspelt
 
@@ -51,6 +52,17 @@ def test_a_collector_or_none(value):
 )
 def test_levels_of_the_log_are_tritons(value, level):
     assert Settings(model_repository="/m", log_verbose=value).log_verbose == level
+
+
+def test_forms_of_latencies(monkeypatch):
+    given = ("summary_latencies=true", "summary_quantiles=0.5:0.05,0.9:0.01")
+    assert Settings(model_repository="/m", metrics_config=given).metrics_config == given
+    monkeypatch.setenv("SEGSERVE_METRICS_CONFIG", ";".join(given))
+    assert Settings(model_repository="/m").metrics_config == given
+    monkeypatch.setenv("SEGSERVE_METRICS_CONFIG", "")
+    assert Settings(model_repository="/m").metrics_config == ()
+    with pytest.raises(ValidationError, match=r"did you mean summary_latencies\?"):
+        Settings(model_repository="/m", metrics_config=("summary_latency=true",))
 
 
 def test_misspelt_variables(monkeypatch):

@@ -19,6 +19,7 @@ from segserve.execution.cpu_pool import CpuPool
 from segserve.execution.waiting_room import RoomLimits, WaitingRoom
 from segserve.lifetime import Application, StopTimes, listen, shut_down
 from segserve.observability.gpus import GpuWatch
+from segserve.observability.latency_forms import read_forms
 from segserve.observability.logging import setup_logging
 from segserve.observability.metrics import GaugeSource, Metrics
 from segserve.observability.tracing import NoTracer, OtlpTracer, Tracer
@@ -43,7 +44,7 @@ _SWITCH_INTERVAL_S = 5e-4  # how long a thread keeps the GIL when another wants 
 def build(settings: Settings) -> Application:
     """Wire the parts together; starts nothing."""
     cpu = _cpu_side(settings)
-    metrics = Metrics()
+    metrics = Metrics(read_forms(settings.metrics_config))
     admission = Admission(
         max_bytes=settings.max_pending_bytes, max_requests=settings.max_concurrent_rpcs
     )

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from segserve.observability.latency_forms import read_forms
+
 INT32_MAX = 2**31 - 1
 _PREFIX = "SEGSERVE_"
 _OF_A_SERVICE = re.compile(
@@ -125,6 +127,12 @@ class Settings(BaseModel):
     allow_gpu_metrics: bool = Field(default=True, description="Serve those of NVIDIA's GPUs, too")
     metrics_address: str = Field("0.0.0.0", description="Address of the metrics server")  # noqa: S104  as Triton
     metrics_port: int = Field(8002, ge=0, le=65535, description="Metrics port; 0 for any free one")
+    metrics_config: tuple[str, ...] = Field(
+        (),
+        description="Forms of Triton's latencies: counter_latencies=true|false, "
+        "summary_latencies=..., histogram_latencies=..., summary_quantiles=Q:E,...; repeated, or "
+        "separated by ';'",
+    )
     # --- limits
     max_request_bytes: int = Field(
         INT32_MAX, ge=1024, le=INT32_MAX, description="Largest request message, in bytes"
@@ -190,6 +198,17 @@ class Settings(BaseModel):
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("metrics_config", mode="before")
+    @classmethod
+    def _split_forms(cls, value: object) -> object:
+        return tuple(filter(None, value.split(";"))) if isinstance(value, str) else value
+
+    @field_validator("metrics_config")
+    @classmethod
+    def _forms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        read_forms(value)
+        return value
 
     @field_validator("load_model")
     @classmethod

@@ -7,13 +7,16 @@ import time
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+QUANTILES = "summary_quantiles=0.5:0.05,0.99:0.001"
 HISTOGRAMS = (
     "segserve_decode_duration_histogram_us",
     "nv_inference_queue_duration_histogram_us",
     "nv_inference_compute_input_duration_histogram_us",
     "nv_inference_compute_infer_duration_histogram_us",
     "nv_inference_compute_output_duration_histogram_us",
+    "segserve_batch_duration_histogram_us",
     "segserve_encode_duration_histogram_us",
     "nv_inference_request_duration_histogram_us",
     "segserve_batch_size",
@@ -36,6 +39,24 @@ def test_serves_counts_every_phase_and_stops_cleanly(serve, repository, models, 
     assert server.stop() == 0
     names = [event["event"] for event in server.events]
     assert names.index("stopping") < names.index("stopped")
+
+
+def test_summaries_of_latencies_are_there_when_asked_for(serve, repository, models, infer):
+    models.identity(repository)
+    forms = [f"--metrics-config={form}" for form in ("summary_latencies=true", QUANTILES)]
+    server = serve("--model-repository", repository, *forms).wait_started()
+    assert infer(server, "identity", [1.5, -2.0], [1, 2]).status_code == 200
+    text = httpx.get(server.metrics).text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    (counted,) = families["nv_inference_request_duration_us"].samples
+    summary = families["nv_inference_request_summary_us"]
+    values = {(s.name, s.labels.get("quantile")): s.value for s in summary.samples}
+    assert summary.type == "summary"
+    assert values["nv_inference_request_summary_us_sum", None] == pytest.approx(counted.value)
+    assert values["nv_inference_request_summary_us_count", None] == 1
+    for quantile in ("0.5", "0.99"):
+        value = values["nv_inference_request_summary_us", quantile]
+        assert value == pytest.approx(counted.value, rel=0.011)
 
 
 def gauge(server, name):

@@ -76,6 +76,8 @@ def test_the_file_of_a_version(folders):
 def test_a_root_that_is_one_model_says_so(folders):
     with pytest.raises(LoadFailed, match="give --model-name"):
         scan_repository(folders.model("a", config=""))
+    with pytest.raises(LoadFailed, match="is a file, not a folder of models: give --model-name"):
+        scan_repository(folders.root / "a" / "1" / "model.onnx")
     with pytest.raises(LoadFailed, match="cannot be read"):
         scan_repository(folders.root / "nothing")
 

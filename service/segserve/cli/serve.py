@@ -58,7 +58,6 @@ _TRITONS = {
     "--http-restricted-api",
     "leave it out, --allow-metrics serves all metrics there are": "--allow-cpu-metrics",
     "leave it out, metrics are read when asked for, of GPUs every 2 s": "--metrics-interval-ms",
-    "leave it out, the histograms are always there": "--metrics-config",
     "leave it out, all but the lines of requests (--log-verbose) is always logged": "--log-info "
     "--log-warning --log-error",
     "leave it out, this server speaks no protocol of SageMaker's": "--allow-sagemaker "

@@ -1,8 +1,6 @@
 """Every metric: its name, labels and buckets, and the text that Prometheus reads.
 
-Triton's names (``nv_*``) keep their exact spelling; the client library would add ``_total`` to a
-counter's name, so those are written by `TritonCounters`. Histogram names and the proposed
-``*_duration_histogram_us`` follow the same vocabulary.
+Triton's names (``nv_*``) keep their exact spelling; ours follow the same vocabulary.
 """
 
 from __future__ import annotations
@@ -16,24 +14,25 @@ from prometheus_client.samples import Sample
 from typing_extensions import override
 
 from segserve.core.messages import Timings
+from segserve.observability.counters import TritonCounters, label_text
 from segserve.observability.gauges import Gauges, GaugeSource, gpu_gauges, host_gauges
 from segserve.observability.gpus import GpuState
 from segserve.observability.histograms import Histograms
 from segserve.observability.host import HostLoad
+from segserve.observability.latencies import DURATION_US, Latencies
+from segserve.observability.latency_forms import LatencyForms
 
 __all__ = ["GaugeSource", "Metrics", "ModelMetrics"]
 
-PHASES = ("decode", "queue", "batch", "infer", "post", "encode")
+OWN_PHASES = ("decode", "batch", "encode")
+"""Those without a name of Triton's."""
 REFINE_SKIPS = ("full", "budget")
 FAILURE_REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
-_DURATION_US = (
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
-)  # fmt: skip
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 _RATIO = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 
+_TRITONS_DEFAULT = LatencyForms()
 _FAILURE = "nv_inference_request_failure"
 _ENERGY = "nv_energy_consumption"
 TRITON_COUNTERS = {
@@ -41,46 +40,7 @@ TRITON_COUNTERS = {
     _FAILURE: "Requests that failed, by reason",
     "nv_inference_count": "Images (batch elements) inferred",
     "nv_inference_exec_count": "Model runs",
-    "nv_inference_request_duration_us": "Sum of request durations, in microseconds",
-    "nv_inference_queue_duration_us": "Sum of queue durations, in microseconds",
-    "nv_inference_compute_input_duration_us": "Sum of input preparation, in microseconds",
-    "nv_inference_compute_infer_duration_us": "Sum of model run durations, in microseconds",
-    "nv_inference_compute_output_duration_us": "Sum of output preparation, in microseconds",
 }
-
-
-def _label_text(labels: Iterable[tuple[str, str]]) -> str:
-    escaped = (
-        (k, v.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")) for k, v in labels
-    )
-    return "{" + ",".join(f'{k}="{v}"' for k, v in escaped) + "}"
-
-
-class TritonCounters:
-    """Counters under Triton's exact names, in Prometheus' text format.
-
-    Parameters
-    ----------
-    texts : mapping
-        By name, what each counts.
-    """
-
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self._texts = texts
-        self._values: dict[str, dict[str, float]] = {name: {} for name in texts}
-
-    def add(self, name: str, labels: str, value: float) -> None:
-        """Add `value` to the series `labels` (the text between and with the braces)."""
-        series = self._values[name]
-        series[labels] = series.get(labels, 0.0) + value
-
-    def render(self) -> str:
-        """Give the exposition text."""
-        lines: list[str] = []
-        for name, series in self._values.items():
-            lines += (f"# HELP {name} {self._texts[name]}", f"# TYPE {name} counter")
-            lines += (f"{name}{labels} {value:.10g}" for labels, value in series.items())
-        return "\n".join(lines) + "\n"
 
 
 Tags = dict[tuple[str, str], Mapping[str, str]]
@@ -115,10 +75,10 @@ class ModelMetrics:
         labels = (("model", model), ("version", version), *own.items())
         metrics.tags[model, version] = own
         self._counters = metrics.counters
-        self._labels = _label_text(labels)
+        self._labels = label_text(labels)
         self._failure_labels = labels
-        self._phases = {p: metrics.phase[p].labels(model, version) for p in PHASES}
-        self._request = metrics.request.labels(model, version)
+        self._phases = {p: metrics.phase[p].labels(model, version) for p in OWN_PHASES}
+        self._latencies = metrics.latencies.model(model, version, self._labels)
         self._batch_size = metrics.batch_size.labels(model, version)
         self._padding = metrics.padding_ratio.labels(model, version)
         self._response_bytes = metrics.response_bytes.labels(model, version)
@@ -141,24 +101,20 @@ class ModelMetrics:
 
     def request_done(self, timings: Timings, request_s: float) -> None:
         """Note an answered request."""
-        add, labels = self._counters.add, self._labels
-        add("nv_inference_request_success", labels, 1)
-        add("nv_inference_request_duration_us", labels, request_s * 1e6)
-        add("nv_inference_queue_duration_us", labels, timings.queue_s * 1e6)
+        self._counters.add("nv_inference_request_success", self._labels, 1)
         prepare_s = timings.decode_s + timings.batch_s
-        add("nv_inference_compute_input_duration_us", labels, prepare_s * 1e6)
-        add("nv_inference_compute_infer_duration_us", labels, timings.infer_s * 1e6)
-        add("nv_inference_compute_output_duration_us", labels, timings.post_s * 1e6)
-        self._request.observe(request_s * 1e6)
-        for phase in PHASES[:-1]:
-            self._phases[phase].observe(getattr(timings, phase + "_s") * 1e6)
+        self._latencies.done(
+            (request_s, timings.queue_s, prepare_s, timings.infer_s, timings.post_s)
+        )
+        self._phases["decode"].observe(timings.decode_s * 1e6)
+        self._phases["batch"].observe(timings.batch_s * 1e6)
 
     def request_failed(self, reason: str) -> None:
         """Note a failed request; `reason` is one of `FAILURE_REASONS`."""
         self._count_failure(reason, 1)
 
     def _count_failure(self, reason: str, count: int) -> None:
-        labels = _label_text((*self._failure_labels, ("reason", reason)))
+        labels = label_text((*self._failure_labels, ("reason", reason)))
         self._counters.add(_FAILURE, labels, count)
 
     def batch_done(self, size: int) -> None:
@@ -187,9 +143,15 @@ class ModelMetrics:
 
 
 class Metrics:
-    """All metrics of one server."""
+    """All metrics of one server.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    forms : LatencyForms
+        In which forms latencies are shown.
+    """
+
+    def __init__(self, forms: LatencyForms = _TRITONS_DEFAULT) -> None:
         self.registry = CollectorRegistry()
         self.tags: Tags = {}
         self._shown = CollectorRegistry()
@@ -199,23 +161,16 @@ class Metrics:
         self._gauges = Gauges()
         self.registry.register(self._gauges)
         self._gauges.sources += host_gauges(HostLoad())
-        names = {
-            "decode": "segserve_decode_duration_histogram_us",
-            "queue": "nv_inference_queue_duration_histogram_us",
-            "batch": "nv_inference_compute_input_duration_histogram_us",
-            "infer": "nv_inference_compute_infer_duration_histogram_us",
-            "post": "nv_inference_compute_output_duration_histogram_us",
-            "encode": "segserve_encode_duration_histogram_us",
-        }
+        self.latencies = Latencies(forms, self.registry)
+        self._texts.append(self.latencies.counters.render)
         self.phase = {
-            p: self._histogram(names[p], f"Duration of phase {p}, in microseconds", _DURATION_US)
-            for p in PHASES
+            phase: self._histogram(
+                f"segserve_{phase}_duration_histogram_us",
+                f"Duration of phase {phase}, in microseconds",
+                DURATION_US,
+            )
+            for phase in OWN_PHASES
         }
-        self.request = self._histogram(
-            "nv_inference_request_duration_histogram_us",
-            "Duration of a request in the server, in microseconds",
-            _DURATION_US,
-        )
         self.batch_size = self._histogram("segserve_batch_size", "Images in one model run", _BATCH)
         self.padding_ratio = self._histogram(
             "segserve_padding_ratio", "Part of an image's network input that is padding", _RATIO
@@ -226,12 +181,12 @@ class Metrics:
         self.refine = self._histogram(
             "segserve_refine_duration_histogram_us",
             "Duration of a dense CRF, without its waiting, in microseconds",
-            _DURATION_US,
+            DURATION_US,
         )
         self.refine_queue = self._histogram(
             "segserve_refine_queue_duration_histogram_us",
             "Waiting for a thread that refines, in microseconds",
-            _DURATION_US,
+            DURATION_US,
         )
         self.refine_skips = Counter(
             "segserve_refine_skips",
@@ -263,7 +218,7 @@ class Metrics:
             counter = TritonCounters({_ENERGY: "Energy the GPU used, in joules"})
             for state in states():
                 if state.energy_j is not None:
-                    counter.add(_ENERGY, _label_text([("gpu_uuid", state.uuid)]), state.energy_j)
+                    counter.add(_ENERGY, label_text([("gpu_uuid", state.uuid)]), state.energy_j)
             return counter.render()
 
         self._texts.append(energy)

@@ -124,8 +124,8 @@ def scan_repository(root: Path) -> Scan:
     LoadFailed
         When the root is not a folder, or is itself one model.
     """
-    folders = _folders(root)
     _check_not_a_model(root)
+    folders = _folders(root)
     models: dict[str, ModelDirectory] = {}
     refused: dict[str, str] = {}
     skipped: dict[str, str] = {}
@@ -226,6 +226,11 @@ def _why_skipped(path: Path) -> str:
 
 
 def _check_not_a_model(root: Path) -> None:
+    if root.is_file():
+        raise LoadFailed(
+            f"model repository {root} is a file, not a folder of models: "
+            f"give --model-name to serve a model file by that name"
+        )
     found = [n for n in (CONFIG_NAME, DEFAULT_MODEL_FILENAME) if (root / n).is_file()]
     if found:
         raise LoadFailed(
