@@ -5,9 +5,12 @@ import socket
 import threading
 import time
 
+import grpc
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+from segserve.generated.inference import grpc_service_pb2 as pb
 
 QUANTILES = "summary_quantiles=0.5:0.05,0.99:0.001"
 HISTOGRAMS = (
@@ -57,6 +60,47 @@ def test_summaries_of_latencies_are_there_when_asked_for(serve, repository, mode
     for quantile in ("0.5", "0.99"):
         value = values["nv_inference_request_summary_us", quantile]
         assert value == pytest.approx(counted.value, rel=0.011)
+
+
+@pytest.mark.parametrize(
+    ("leaves", "reason"),
+    [("is cancelled", "CANCELED"), ("is out of time", "OTHER"), ("hangs up", "CANCELED")],
+)
+def test_a_network_stops_running_when_its_caller(serve, repository, models, infer, leaves, reason):
+    """The model runs for seconds on the one core; the next caller gets it at once."""
+    models.slow(repository, size=512, rounds=2000)
+    models.identity(repository)
+    server = serve("--model-repository", repository, "--cpu-threads", "1").wait_started()
+    start_s = time.monotonic()
+    ask_slow(server).result()
+    whole_s = time.monotonic() - start_s
+    if leaves == "hangs up":
+        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 512, 512]}]}
+        body["inputs"][0]["data"] = [0.0] * (512 * 512)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{server.http}/v2/models/slow/infer", json=body, timeout=0.2 * whole_s)
+    else:
+        call = ask_slow(server, timeout=None if leaves == "is cancelled" else 0.2 * whole_s)
+        time.sleep(0.2 * whole_s)
+        call.cancel()
+    start_s = time.monotonic()
+    assert infer(server, "identity", [1.5, -2.0], [1, 2]).status_code == 200
+    assert time.monotonic() - start_s < 0.5 * whole_s
+    labels = f'model="slow",version="1",reason="{reason}"'
+    assert f"nv_inference_request_failure{{{labels}}} 1" in httpx.get(server.metrics).text
+
+
+def ask_slow(server, timeout=None):
+    channel = grpc.insecure_channel(server.grpc)
+    method = "/inference.GRPCInferenceService/ModelInfer"
+    request = pb.ModelInferRequest(model_name="slow")
+    request.inputs.add(name="x", datatype="FP32", shape=[1, 512, 512])
+    request.raw_input_contents.append(bytes(4 * 512 * 512))
+    call = channel.unary_unary(
+        method, pb.ModelInferRequest.SerializeToString, pb.ModelInferResponse.FromString
+    ).future(request, timeout=timeout)
+    call.add_done_callback(lambda _: channel.close())
+    return call
 
 
 def gauge(server, name):

@@ -130,13 +130,13 @@ def test_the_callers_leaving_ends_the_work_between_two_rounds(model_file) -> Non
         return len(asked) > 2
 
     with pytest.raises(Cancelled):
-        backend.run_until({"image": image()}, stop=leave)
+        backend.run({"image": image()}, wide=False, stop=leave)
     assert len(asked) == 3
-    assert backend.run_until({"image": image()}, stop=lambda: False)["labels"].max() > 0
+    assert backend.run({"image": image()}, wide=False, stop=lambda: False)["labels"].max() > 0
 
 
 @pytest.mark.parametrize("name", SEGMENTERS)
 def test_every_segmenter_of_our_own_can_be_stopped(model_file, name) -> None:
     backend = ClassicalBackend(model_file(f'{{"segmenter": "{name}"}}'), ClassicalOptions({}, 60))
     with pytest.raises(Cancelled):
-        backend.run_until({"image": image()}, stop=lambda: True)
+        backend.run({"image": image()}, wide=False, stop=lambda: True)

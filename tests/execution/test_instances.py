@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segserve.core.errors import Cancelled
-from segserve.execution.backend import GraphSpecs
+from segserve.execution.backend import GraphSpecs, never
 from segserve.execution.cpu_pool import CpuPool, Priority
 from segserve.execution.instances import Instances
 
@@ -15,6 +15,7 @@ from segserve.execution.instances import Instances
 class FakeBackend:
     specs = GraphSpecs((), ())
     device = "cpu"
+    widens = True
 
     def __init__(self, *, reentrant=True):
         self.reentrant = reentrant
@@ -23,7 +24,7 @@ class FakeBackend:
         self.lock = threading.Lock()
         self.closed = False
 
-    def run(self, inputs, *, wide):
+    def run(self, inputs, *, wide, stop=never):
         with self.lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
@@ -117,7 +118,10 @@ async def test_models_on_a_device_have_threads_of_their_own():
 
 
 class StoppableBackend(FakeBackend):
-    def run_until(self, inputs, *, stop):
+    widens = False
+
+    def run(self, inputs, *, wide, stop=never):
+        assert not wide
         if stop():
             raise Cancelled("nobody waits")
         return {"y": inputs["x"] + 2}

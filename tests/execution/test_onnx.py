@@ -2,6 +2,8 @@
 
 import resource
 import threading
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from segserve.core.errors import InvalidInput, LoadFailed, ServiceError
+from segserve.core.errors import Cancelled, InvalidInput, LoadFailed, ServiceError
 from segserve.core.tensor import DataType
 from segserve.execution.onnx import OnnxBackend, _device, _named, inspect_onnx
 from segserve.execution.onnx_settings import OnnxOptions
@@ -227,3 +229,54 @@ def test_the_run_after_a_large_one_gives_its_memory_back(write_graph, threads, w
     assert resident_bytes() > before_bytes + (200 << 20)
     backend.run({"x": large[:1]}, wide=then_wide)
     assert resident_bytes() < before_bytes + (100 << 20)
+
+
+class StopSoon:
+    """Nobody waits any more a moment after the run began; or before it did."""
+
+    def __init__(self, after_s):
+        self.gone = threading.Event()
+        self.after_s = after_s
+
+    def __call__(self):
+        return self.gone.is_set()
+
+    def tell(self, end):
+        def leave():
+            self.gone.set()
+            end()
+
+        if self.after_s:
+            threading.Timer(self.after_s, leave).start()
+        else:
+            leave()
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """A model of many products of matrices, each of a few milliseconds."""
+    count, size = 300, 512
+    names = ["x", *(f"h{index}" for index in range(1, count)), "y"]
+    nodes = [helper.make_node("MatMul", [a, "w"], [b]) for a, b in pairwise(names)]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [size, size]) for n in "xy"]
+    weights = [numpy_helper.from_array(np.eye(size, dtype=np.float32), "w")]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    path = tmp_path / "chain.onnx"
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_run_that_nobody_waits_for_is_ended_half_way(chain, wide):
+    backend = OnnxBackend(chain, CPU2)
+    x = np.random.default_rng(0).random((512, 512), np.float32)
+    start_s = time.monotonic()
+    backend.run({"x": x}, wide=wide)
+    whole_s = time.monotonic() - start_s
+    for share in (0.0, 0.2):
+        start_s = time.monotonic()
+        with pytest.raises(Cancelled, match="nobody waits"):
+            backend.run({"x": x}, wide=wide, stop=StopSoon(share * whole_s))
+        assert time.monotonic() - start_s < (share + 0.4) * whole_s
+    np.testing.assert_array_equal(backend.run({"x": x}, wide=wide)["y"], x)

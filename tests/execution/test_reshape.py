@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segserve.core.errors import BackendFailed
-from segserve.execution.backend import Backend, GraphSpecs, Stoppable
+from segserve.execution.backend import Backend, GraphSpecs, never
 from segserve.execution.reshape import Reshape, ReshapedBackend
 
 
@@ -15,12 +15,13 @@ class Sums:
     reentrant = True
     device = "cuda:0"
     providers = ("P",)
+    widens = True
 
     def __init__(self):
         self.given = []
         self.closed = False
 
-    def run(self, inputs, *, wide):
+    def run(self, inputs, *, wide, stop=never):
         self.given.append((inputs, wide))
         x = inputs["x"]
         return {"sum": x.reshape(len(x), -1).sum(axis=1), "same": x}
@@ -72,7 +73,7 @@ def test_the_backend_sees_its_own_shapes_and_callers_theirs():
 def test_it_is_a_backend_like_the_one_inside():
     backend: Backend = ReshapedBackend(Sums(), {}, {}, batched=True)
     assert (backend.device, backend.providers, backend.reentrant) == ("cuda:0", ("P",), True)
-    assert not isinstance(backend, Stoppable)
+    assert backend.widens
 
 
 def test_outputs_that_do_not_fit_are_the_models_fault():

@@ -5,6 +5,7 @@ import pytest
 
 from segserve.core.errors import BackendFailed, LoadFailed
 from segserve.core.tensor import DataType
+from segserve.execution.backend import never
 from segserve.execution.warmup import WarmSample, WarmTensor, run_samples
 
 
@@ -13,7 +14,7 @@ class Recorder:
         self.runs = []
         self.fails = fails
 
-    def run(self, inputs, *, wide):
+    def run(self, inputs, *, wide, stop=never):
         self.runs.append((inputs["x"].shape, wide))
         if self.fails:
             raise BackendFailed("no")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segserve.core.errors import BackendFailed, InvalidInput
+from segserve.core.errors import BackendFailed, Cancelled, InvalidInput
 from segserve.scheduling.batch_run import NoBatchAxis, RowResult, run_rows
 
 
@@ -100,3 +100,16 @@ def test_without_a_batch_axis_tensors_pass_as_they_are():
     assert model.calls[0] is whole["x"]
     assert isinstance(result, RowResult)
     assert result.outputs["y"].tolist() == [[2, 2], [2, 2]]
+
+
+def test_a_batch_that_nobody_waits_for_is_not_run_again_row_by_row():
+    calls = []
+
+    def ended(inputs):
+        calls.append(len(inputs["x"]))
+        raise Cancelled("nobody waits")
+
+    results = run_rows(rows_of(1, 2, 3), ended, batched=True)
+    assert calls == [3]
+    assert [type(result) for result in results] == [Cancelled] * 3
+    assert len(set(map(id, results))) == 3

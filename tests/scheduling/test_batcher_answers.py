@@ -16,6 +16,7 @@ from segserve.core.errors import (
     Overloaded,
     QueueTimeout,
 )
+from segserve.execution.backend import never
 from segserve.execution.cpu_pool import CpuPool, Priority
 from segserve.execution.instances import Instances
 from segserve.scheduling.policy import QueuePolicy
@@ -179,8 +180,9 @@ class SlowBackend:
 
     reentrant = True
     device = "cpu"
+    widens = True
 
-    def run(self, inputs, *, wide):
+    def run(self, inputs, *, wide, stop=never):
         time.sleep(0.25)
         return {"y": inputs["x"] * 2}
 

@@ -14,6 +14,7 @@ from segserve.core.errors import (
     Overloaded,
     QueueTimeout,
 )
+from segserve.execution.backend import never
 from segserve.execution.cpu_pool import CpuPool
 from segserve.execution.instances import Instances
 from segserve.scheduling.policy import QueuePolicy
@@ -27,13 +28,14 @@ class FiringBackend:
     """Doubles its input after a while; fails on poison, and now and then for no reason."""
 
     device = "cpu"
+    widens = True
 
     def __init__(self, chance, *, reentrant):
         self.chance = chance
         self.reentrant = reentrant
         self.inside = 0
 
-    def run(self, inputs, *, wide):
+    def run(self, inputs, *, wide, stop=never):
         self.inside += 1
         if not self.reentrant:
             assert self.inside == 1

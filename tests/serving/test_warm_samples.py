@@ -3,6 +3,7 @@
 import pytest
 
 from segserve.core.errors import LoadFailed
+from segserve.execution.backend import never
 from segserve.repository.pbtxt import parse_config
 from segserve.serving.warm_samples import warm
 
@@ -17,7 +18,7 @@ class Recorder:
     def __init__(self):
         self.shapes = []
 
-    def run(self, inputs, *, wide):
+    def run(self, inputs, *, wide, stop=never):
         self.shapes.append((inputs["x"].shape, wide))
 
     def settle(self, inputs):
@@ -43,7 +44,7 @@ def test_every_bucket_both_ways(tmp_path):
 
 def test_the_size_input_holds_the_bucket(tmp_path):
     class Sizes(Recorder):
-        def run(self, inputs, *, wide):
+        def run(self, inputs, *, wide, stop=never):
             self.shapes.append(inputs["size"].tolist())
 
     text = TENSORS.replace(

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from segserve.core.tensor import Tensors, TensorSpec
 
-Stop = Callable[[], bool]
-"""Asked, on any thread, whether nobody waits for the answer any more."""
+
+class Stop(Protocol):
+    """Whether nobody waits for the answer any more."""
+
+    def __call__(self) -> bool:
+        """Ask, on any thread."""
+        ...
+
+    def tell(self, end: Callable[[], None]) -> None:
+        """Have `end` called as soon as it is so, at once if it is: on any thread, or never."""
+        ...
 
 
-def never() -> bool:
-    """Be the `Stop` of those who wait in any case."""
-    return False
+class Never:
+    """The `Stop` of those who wait in any case."""
+
+    def __call__(self) -> bool:
+        """Say no."""
+        return False
+
+    def tell(self, end: Callable[[], None]) -> None:
+        """Let `end` be."""
+
+
+never = Never()
 
 
 @dataclass(frozen=True)
@@ -38,14 +56,17 @@ class Backend(Protocol):
         ``cpu`` or ``cuda:0``: as really in use, not as asked for.
     providers : tuple of str
         What runs it there, by the runtime's own names, first choice first.
+    widens : bool
+        A run can use more cores than one.
     """
 
     specs: GraphSpecs
     reentrant: bool
     device: str
     providers: tuple[str, ...]
+    widens: bool
 
-    def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
+    def run(self, inputs: Tensors, *, wide: bool, stop: Stop = never) -> Tensors:
         """Run the model; blocks, and trusts its input.
 
         Parameters
@@ -54,9 +75,13 @@ class Backend(Protocol):
             With the batch axis where the model has one.
         wide : bool
             Use all cores if the backend can; nothing else runs meanwhile.
+        stop : Stop
+            When it says so, a backend that can ends the run half-way.
 
         Raises
         ------
+        Cancelled
+            When the run was ended because `stop` said so.
         BackendFailed
             When the model fails.
         """
@@ -74,19 +99,4 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free what the model holds; nobody is inside `run`."""
-        ...
-
-
-@runtime_checkable
-class Stoppable(Protocol):
-    """A backend whose run can be ended half-way."""
-
-    def run_until(self, inputs: Tensors, *, stop: Stop) -> Tensors:
-        """Run as `Backend.run` does, and look at `stop` again and again.
-
-        Raises
-        ------
-        Cancelled
-            When `stop` said so.
-        """
         ...

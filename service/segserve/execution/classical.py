@@ -127,6 +127,7 @@ class ClassicalBackend:
     """
 
     device = "cpu"
+    widens = False
     providers: tuple[str, ...] = ("segserve",)
 
     def __init__(self, model_file: Path, options: ClassicalOptions) -> None:
@@ -147,12 +148,14 @@ class ClassicalBackend:
             first = self._asked(WARM_PIXELS, self._defaults, Prompts())
             self._worker = WorkerProcess(FUNCTION, options.worker_bytes, first)
 
-    def run(self, inputs: Tensors, *, wide: bool) -> Tensors:  # noqa: ARG002  one image, one core
-        """Segment one image. See `Backend.run`; raises as `run_until`, which it is."""
-        return self.run_until(inputs, stop=never)
-
-    def run_until(self, inputs: Tensors, *, stop: Stop) -> Tensors:
-        """Segment one image, as long as anybody waits for it. See `Stoppable`.
+    def run(
+        self,
+        inputs: Tensors,
+        *,
+        wide: bool,  # noqa: ARG002  one image, one core
+        stop: Stop = never,
+    ) -> Tensors:
+        """Segment one image, and ask `stop` between two rounds. See `Backend.run`.
 
         Raises
         ------

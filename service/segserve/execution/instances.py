@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from segserve.core.tensor import Tensors
-from segserve.execution.backend import Backend, Stop, Stoppable, never
+from segserve.execution.backend import Backend, Stop, never
 from segserve.execution.cpu_pool import CpuPool, Priority
 
 T = TypeVar("T")
@@ -47,7 +47,6 @@ class Instances:
         self._free: SimpleQueue[Backend] = SimpleQueue()
         for backend in backends:
             self._free.put(backend)
-        self._one_core = isinstance(self._backends[0], Stoppable)
         self._pool = pool
         self._threads = None if pool else ThreadPoolExecutor(count, "segserve-device")
 
@@ -78,13 +77,13 @@ class Instances:
         Parameters
         ----------
         alone : bool
-            Nothing else of this model waits: with an idle CPU the run may use all its cores, unless
-            the backend is one that can be stopped half-way, which uses one.
+            Nothing else of this model waits: with an idle CPU the run may use all its cores, if the
+            backend can.
         bulk : bool
             On the CPU it goes behind interactive work.
-        stop : callable
-            Asked, on the thread, whether nobody waits for the answer any more; backends that can
-            be stopped then raise Cancelled.
+        stop : Stop
+            Tells when nobody waits for the answer any more; backends that can be stopped then
+            raise Cancelled.
 
         Raises
         ------
@@ -95,7 +94,7 @@ class Instances:
             loop = asyncio.get_running_loop()
             job = partial(self._call, work, stop, wide=True)
             return loop.run_in_executor(self._threads, job)
-        wide = alone and not self._one_core and self._pool.idle()
+        wide = alone and self._backends[0].widens and self._pool.idle()
         return self._pool.run(
             partial(self._call, work, stop, wide=wide),
             priority=Priority.RUN,
@@ -110,10 +109,10 @@ class Instances:
         A backend is given back when its run has really ended, whatever became of the caller.
         """
         if self._backends[0].reentrant:
-            return work(_runner(self._backends[0], stop, wide=wide))
+            return work(partial(self._backends[0].run, wide=wide, stop=stop))
         backend = self._free.get()
         try:
-            return work(_runner(backend, stop, wide=wide))
+            return work(partial(backend.run, wide=wide, stop=stop))
         finally:
             self._free.put(backend)
 
@@ -123,9 +122,3 @@ class Instances:
             await asyncio.to_thread(self._threads.shutdown)
         for backend in self._backends:
             await asyncio.to_thread(backend.close)
-
-
-def _runner(backend: Backend, stop: Stop, *, wide: bool) -> RunModel:
-    if isinstance(backend, Stoppable):
-        return partial(backend.run_until, stop=stop)
-    return partial(backend.run, wide=wide)

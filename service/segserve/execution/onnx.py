@@ -13,14 +13,15 @@ with one session and 354 MB with both, thanks to `trim_heap`; 420 and 617 MB wit
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segserve.core.errors import BackendFailed, InvalidInput, LoadFailed
+from segserve.core.errors import BackendFailed, Cancelled, InvalidInput, LoadFailed
 from segserve.core.tensor import Array, DataType, Tensors, TensorSpec
-from segserve.execution.backend import GraphSpecs
+from segserve.execution.backend import GraphSpecs, Stop, never
 from segserve.execution.heap import trim_heap
 from segserve.execution.onnx_settings import LOG_FATAL, OnnxOptions, session_options
 
@@ -135,32 +136,43 @@ class OnnxBackend:
         self.specs = _specs(model_file, self._narrow)
         self._output_names = [spec.name for spec in self.specs.outputs]
         trim_heap()
-        self._run_options = _quiet_run(runtime)
+        self.widens = self._wide is not self._narrow or threads > 1
         self._strings = {s.name for s in self.specs.inputs if s.dtype is DataType.BYTES}
 
-    def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
-        """Run the model; releases the GIL. See `Backend.run`.
+    def run(self, inputs: Tensors, *, wide: bool, stop: Stop = never) -> Tensors:
+        """Run the model; releases the GIL. See `Backend.run`; `stop` is heard between two nodes.
 
         What a run on much more than images has left in a session's arena is given back by the run
         after it: until then its outputs are in use.
         """
         session = self._wide if wide else self._narrow
-        options = self._shrinking() if session in self._hold_much else self._run_options
+        options = self._run_options(shrinks=session in self._hold_much)
         self._hold_much.discard(session)
         if self._has_cpu_arena and sum(x.nbytes for x in inputs.values()) > _MUCH_BYTES:
             self._hold_much.add(session)
-        return self._run(session, inputs, options)
+        stop.tell(partial(setattr, options, "terminate", True))  # noqa: FBT003  its value
+        try:
+            return self._run(session, inputs, options)
+        except BackendFailed:
+            if stop():
+                raise Cancelled("nobody waits for the answer: the run was ended") from None
+            raise
 
     def settle(self, inputs: Tensors) -> None:
         """Run `inputs` once more on every session, which then gives its free arena memory back."""
         if self._has_cpu_arena:
             for session in {id(s): s for s in (self._narrow, self._wide)}.values():
-                self._run(session, inputs, self._shrinking())
+                self._run(session, inputs, self._run_options(shrinks=True))
 
-    def _shrinking(self) -> Any:
-        """Give options of a run that gives the arena's free memory back."""
-        options = _quiet_run(self._runtime)
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    def _run_options(self, *, shrinks: bool) -> Any:
+        """Give options of one run, whose errors are raised and not printed besides.
+
+        `shrinks`: it gives the arena's free memory back.
+        """
+        options = self._runtime.RunOptions()
+        options.log_severity_level = LOG_FATAL
+        if shrinks:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         return options
 
     def _run(self, session: Any, inputs: Tensors, run_options: Any) -> Tensors:
@@ -191,13 +203,6 @@ class OnnxBackend:
 def _device(provider: str, device_id: int) -> str:
     kind = _DEVICE_KINDS.get(provider, provider)
     return f"{kind}:{device_id}" if kind == "cuda" else kind
-
-
-def _quiet_run(runtime: Any) -> Any:
-    """Give options of a run whose errors are raised, and not printed besides."""
-    options = runtime.RunOptions()
-    options.log_severity_level = LOG_FATAL
-    return options
 
 
 def _texts(name: str, array: Array) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from segserve.core.errors import BackendFailed
 from segserve.core.tensor import Array, Tensors
-from segserve.execution.backend import Backend
+from segserve.execution.backend import Backend, Stop, never
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,11 @@ class ReshapedBackend:
         self.reentrant = backend.reentrant
         self.device = backend.device
         self.providers = backend.providers
+        self.widens = backend.widens
 
-    def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
+    def run(self, inputs: Tensors, *, wide: bool, stop: Stop = never) -> Tensors:
         """Run the model. See `Backend.run`."""
-        given = self._backend.run(self._fed(inputs), wide=wide)
+        given = self._backend.run(self._fed(inputs), wide=wide, stop=stop)
         try:
             return self._shaped(given, self._outputs)
         except ValueError as error:

@@ -27,7 +27,7 @@ import numpy as np
 
 from segserve.core.errors import BackendFailed, InvalidInput, LoadFailed
 from segserve.core.tensor import Array, DataType, Tensors, TensorSpec
-from segserve.execution.backend import GraphSpecs
+from segserve.execution.backend import GraphSpecs, Stop, never
 from segserve.execution.heap import trim_heap
 
 SIDECAR_NAME = "model.json"
@@ -172,6 +172,7 @@ class TorchScriptBackend:
         self._torch = _torch()
         self.device = _device(self._torch, model_file, options.device_id)
         self._options = options
+        self.widens = options.intra_op_threads != 1
         self.providers: tuple[str, ...] = (f"torch {self._torch.__version__}",)
         self._module = _open(self._torch, model_file, self.device)
         arguments = [a.name for a in self._module.forward.schema.arguments[1:]]
@@ -186,7 +187,13 @@ class TorchScriptBackend:
         self._outputs = _in_order(specs.outputs, ())
         trim_heap()
 
-    def run(self, inputs: Tensors, *, wide: bool) -> Tensors:
+    def run(
+        self,
+        inputs: Tensors,
+        *,
+        wide: bool,
+        stop: Stop = never,  # noqa: ARG002  torch has no way to end a run
+    ) -> Tensors:
         """Run the model; torch releases the GIL. See `Backend.run`."""
         torch, options = self._torch, self._options
         missing = [spec.name for spec in self._inputs if spec.name not in inputs]

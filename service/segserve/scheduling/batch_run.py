@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from segserve.core.errors import BackendFailed, ServiceError
+from segserve.core.errors import BackendFailed, Cancelled, ServiceError
 from segserve.core.tensor import Array, Tensors
 from segserve.scheduling.batch import address, side_by_side, stack
 
@@ -83,8 +83,8 @@ def run_rows(rows: Sequence[Tensors], run: RunModel, *, batched: bool) -> list[O
     except Exception as error:  # noqa: BLE001  whatever the model raises is their answer
         if len(rows) == 1:
             return [_as_service_error(error)]
-        if isinstance(error, NoBatchAxis):
-            return [NoBatchAxis(error.message) for _ in rows]
+        if isinstance(error, NoBatchAxis | Cancelled):
+            return [type(error)(error.message) for _ in rows]
     return [_run_apart(row, run, started_s) for row in rows]
 
 

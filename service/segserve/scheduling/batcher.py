@@ -15,12 +15,13 @@ from typing import Protocol, TypeVar
 
 from segserve.core.errors import BackendFailed, ServiceError
 from segserve.core.messages import Timings
+from segserve.scheduling.abandonment import Abandonment
 from segserve.scheduling.batch_run import ModelRun, Outcome, RunModel
 from segserve.scheduling.item import BatchResult, Entry, Item, fresh
 from segserve.scheduling.policy import BatchLimits, Take, WaitUntil, decide
 from segserve.scheduling.queues import BucketQueues
 from segserve.scheduling.row_times import RowTimes
-from segserve.scheduling.slot_work import run_entries, unwanted
+from segserve.scheduling.slot_work import run_entries
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -39,12 +40,12 @@ class Slots(Protocol):
         *,
         alone: bool,
         bulk: bool,
-        stop: Callable[[], bool],
+        stop: Abandonment,
     ) -> Awaitable[T]:
         """Call ``work(run_model)`` on a thread once there is a core or a device for it.
 
         `alone` says that nothing else of this model waits, so that all cores may be used, `bulk`
-        that interactive work goes first; `stop` may be asked whether the answer is still wanted.
+        that interactive work goes first; `stop` tells when the answer is not wanted any more.
         """
         ...
 
@@ -179,7 +180,7 @@ class Batcher:
             run_entries, entries, batched=self._limits.max_batch_size > 0, spare=self._slots.spare
         )
         bulk = all(self._limits.is_bulk(entry.item.priority) for entry in entries)
-        stop = partial(unwanted, entries)
+        stop = Abandonment(entries)
         try:
             run = asyncio.ensure_future(self._slots.run(work, alone=alone, bulk=bulk, stop=stop))
         except Exception as error:  # noqa: BLE001  it is the callers' answer

@@ -107,6 +107,10 @@ class Entry:
         if not self.future.done():
             self.future.set_exception(error)
 
+    def unwanted(self) -> bool:
+        """Whether the caller has gone or is out of time; asked on any thread."""
+        return self.future.done() or self.item.deadline.passed()
+
     def forget(self) -> None:
         """Look at an answer that nobody will read, so that the loop does not complain of it."""
         if self.future.done() and not self.future.cancelled():

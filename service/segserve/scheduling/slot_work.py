@@ -54,11 +54,6 @@ def run_entries(
     return outcomes
 
 
-def unwanted(entries: Sequence[Entry]) -> bool:
-    """Whether every caller has gone or is out of time; asked on any thread."""
-    return all(entry.future.done() or entry.item.deadline.passed() for entry in entries)
-
-
 def _begin(entry: Entry) -> Exception | None:
     """Do the work that fills an item's inputs, if any; gives what went wrong."""
     if entry.item.first is None:
@@ -75,7 +70,7 @@ def _begin(entry: Entry) -> Exception | None:
 def _followed(entry: Entry, outcome: Outcome) -> Outcome:
     """Do the work that follows an item's run, unless nobody waits for it."""
     then = entry.item.then
-    if then is None or unwanted((entry,)):
+    if then is None or entry.unwanted():
         return outcome
     return followed(outcome, then)
 
