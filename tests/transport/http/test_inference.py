@@ -78,6 +78,16 @@ async def test_an_image_without_a_header_is_known_by_its_first_bytes(http, engin
 
 
 @pytest.mark.parametrize(
+    ("body", "is_told"), [(b"ab", True), (b"[1]", True), (b' {"inputs": 1}', False), (b"{", False)]
+)
+async def test_a_body_that_is_neither_json_nor_an_image_is_told_so(http, body, is_told):
+    answer = await http.post("/v2/models/seg/infer", content=body)
+    assert answer.status_code == 400
+    told = "no JSON object, and no image: a JPEG, PNG or WebP begins otherwise"
+    assert (told in answer.json()["error"]) is is_told
+
+
+@pytest.mark.parametrize(
     ("accept", "expected"),
     [
         ("gzip", "gzip"),

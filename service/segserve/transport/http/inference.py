@@ -67,7 +67,15 @@ class InferEndpoint:
         if (length is not None and length.strip() == "0") or (length is None and is_image_file):
             head = RequestHead(ref, "", dict(request.query_params), call)
             return self._decode_raw(head, body, is_image_file=is_image_file)
-        return infer_codec.decode_request(RequestHead(ref, "", {}, call), body, length)
+        try:
+            return infer_codec.decode_request(RequestHead(ref, "", {}, call), body, length)
+        except InvalidInput as error:
+            if body.lstrip().startswith(b"{"):
+                raise
+            raise InvalidInput(
+                f"{error.message}; the body is no JSON object, and no image: a JPEG, PNG or WebP "
+                f"begins otherwise"
+            ) from None
 
     def _decode_raw(self, head: RequestHead, body: bytes, *, is_image_file: bool) -> Decoded:
         told = self._engine.model_metadata(head.model)
