@@ -32,6 +32,10 @@ from segserve.families.suppression import Suppression, SuppressionKind, parse_su
             {"type": "matrix", "kernel": "gaussian", "sigma": 2.5},
         ),
         ({"nms": "matrix", "nms_kernel": "linear"}, {"type": "matrix", "kernel": "linear"}),
+        (
+            {"nms": "matrix", "nms_kernel": "linear", "nms_points_window": "2"},
+            {"type": "matrix", "kernel": "linear", "points_window": 2},
+        ),
     ],
 )
 def test_what_is_declared_is_told(parameters, told) -> None:
@@ -62,6 +66,14 @@ def test_nothing_declared_is_nothing() -> None:
             "leave them out",
         ),
         ({"nms": "matrix"}, "'nms_kernel' missing"),
+        (
+            {"nms": "matrix", "nms_kernel": "linear", "nms_points_window": "1"},
+            "'1', expected a whole number from 2",
+        ),
+        (
+            {"nms": "greedy", "nms_iou_threshold": "0.5", "nms_points_window": "2"},
+            "nms_points_window.*leave",
+        ),
         ({"nms": "matrix", "nms_kernel": "linear", "nms_iou_threshold": "0.5"}, "leave them out"),
         ({"nms": "matrix", "nms_kernel": "gaussian"}, "gaussian with 'nms_sigma'"),
         ({"nms": "matrix", "nms_kernel": "linear", "nms_sigma": "2"}, "or linear without"),

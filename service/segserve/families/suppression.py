@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from segserve.core.errors import LoadFailed
-from segserve.families.parameter_values import ParameterReader, number, refuse
+from segserve.families.parameter_values import ParameterReader, number, refuse, whole
 
 _PROPOSALS = "nms_proposal_iou_threshold"
-KEYS = ("nms", "nms_iou_threshold", _PROPOSALS, "nms_kernel", "nms_sigma")
+_POINTS = "nms_points_window"
+KEYS = ("nms", "nms_iou_threshold", _PROPOSALS, "nms_kernel", "nms_sigma", _POINTS)
 """The config parameters that declare it."""
 
 _KERNELS = ("gaussian", "linear")
@@ -49,6 +50,9 @@ class Suppression:
         Of MATRIX: how scores decay; None with the others.
     sigma : float above 0, or None
         Of the Gaussian: ``exp(-sigma * iou**2)``.
+    points_window : int of 2 or more, or None
+        Of MATRIX with points NMS before it: a cell's score falls when one of the cells in such a
+        window, up and to the left of it, has a higher one of the same class.
     """
 
     kind: SuppressionKind
@@ -56,6 +60,7 @@ class Suppression:
     proposal_iou_threshold: float | None = None
     kernel: str | None = None
     sigma: float | None = None
+    points_window: int | None = None
 
     def describe(self) -> dict[str, object]:
         """Tell the figures that this kind has, in values that JSON has."""
@@ -65,6 +70,7 @@ class Suppression:
             "proposal_iou_threshold": self.proposal_iou_threshold,
             "kernel": self.kernel,
             "sigma": self.sigma,
+            "points_window": self.points_window,
         }
         return {name: value for name, value in figures.items() if value is not None}
 
@@ -92,7 +98,9 @@ def parse_suppression(parameters: Mapping[str, str]) -> Suppression | None:
             given, "matrix", needed="nms_kernel", foreign=("nms_iou_threshold", _PROPOSALS)
         )
         return _matrix(reader, given)
-    _check_given(given, kind.value, needed="nms_iou_threshold", foreign=("nms_kernel", "nms_sigma"))
+    _check_given(
+        given, kind.value, needed="nms_iou_threshold", foreign=("nms_kernel", "nms_sigma", _POINTS)
+    )
     expected = "a number above 0, at most 1"
     return Suppression(
         kind,
@@ -109,7 +117,8 @@ def _matrix(reader: ParameterReader, given: set[str]) -> Suppression:
     if is_gaussian != ("nms_sigma" in given):
         raise refuse("nms_kernel", kernel, "gaussian with 'nms_sigma', or linear without")
     sigma = reader.read("nms_sigma", _positive, "a number above 0", 2.0) if is_gaussian else None
-    return Suppression(SuppressionKind.MATRIX, kernel=kernel, sigma=sigma)
+    window = reader.read(_POINTS, _window, "a whole number from 2", 2) if _POINTS in given else None
+    return Suppression(SuppressionKind.MATRIX, kernel=kernel, sigma=sigma, points_window=window)
 
 
 def _check_given(given: set[str], kind: str, *, needed: str, foreign: tuple[str, ...]) -> None:
@@ -123,6 +132,11 @@ def _check_given(given: set[str], kind: str, *, needed: str, foreign: tuple[str,
 def _share(text: str) -> float | None:
     value = _positive(text)
     return value if value is not None and value <= 1 else None
+
+
+def _window(text: str) -> int | None:
+    value = whole(text)
+    return value if value is not None and value > 1 else None
 
 
 def _positive(text: str) -> float | None:

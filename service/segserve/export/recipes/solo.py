@@ -47,6 +47,7 @@ _PARAMETERS = MappingProxyType(
         "nms": "matrix",
         "nms_kernel": "gaussian",
         "nms_sigma": "2",
+        "nms_points_window": "2",
     }
 )
 _MAX_BATCH_SIZE = 8

@@ -34,6 +34,7 @@ _PARAMETERS = MappingProxyType(
         "nms": "matrix",
         "nms_kernel": "gaussian",
         "nms_sigma": "2",
+        "nms_points_window": "2",
     }
 )
 
