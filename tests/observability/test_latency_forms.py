@@ -21,6 +21,8 @@ def test_what_triton_takes():
     assert forms == LatencyForms(
         counters=False, summaries=True, first_response=True, quantiles=(0.5, 0.9)
     )
+    twice = read_forms(["summary_quantiles=0.5:0.05,0.9:0.01,0.5:0.01"])
+    assert twice.quantiles == (0.5, 0.9)
     assert read_forms(["summary_latencies=true", "summary_latencies=false"]) == LatencyForms()
 
 

@@ -79,4 +79,4 @@ def _quantiles(value: str) -> tuple[float, ...]:
         raise ValueError(
             f"expected {_QUANTILES}=QUANTILE:ERROR,..., all from 0 to 1, e.g. 0.5:0.05,0.99:0.001"
         )
-    return tuple(quantile for quantile, _ in read)
+    return tuple(dict.fromkeys(quantile for quantile, _ in read))  # each series once
