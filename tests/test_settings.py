@@ -59,10 +59,21 @@ def test_forms_of_latencies(monkeypatch):
     assert Settings(model_repository="/m", metrics_config=given).metrics_config == given
     monkeypatch.setenv("SEGSERVE_METRICS_CONFIG", ";".join(given))
     assert Settings(model_repository="/m").metrics_config == given
+    both = (";".join(given),)
+    assert Settings(model_repository="/m", metrics_config=both).metrics_config == given
     monkeypatch.setenv("SEGSERVE_METRICS_CONFIG", "")
     assert Settings(model_repository="/m").metrics_config == ()
     with pytest.raises(ValidationError, match=r"did you mean summary_latencies\?"):
         Settings(model_repository="/m", metrics_config=("summary_latency=true",))
+
+
+@pytest.mark.parametrize("given", ["a,b", ("a,b",), ("a", "b"), ["a", "b,"]])
+def test_models_to_load(given):
+    mode = ControlMode.EXPLICIT
+    settings = Settings(model_repository="/m", model_control_mode=mode, load_model=given)
+    assert settings.load_model == ("a", "b")
+    with pytest.raises(ValidationError):
+        Settings(model_repository="/m", model_control_mode=mode, load_model=3)
 
 
 def test_misspelt_variables(monkeypatch):

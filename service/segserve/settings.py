@@ -197,12 +197,12 @@ class Settings(BaseModel):
     @field_validator("load_model", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
-        return tuple(value.split(",")) if isinstance(value, str) else value
+        return _parts(value, ",")
 
     @field_validator("metrics_config", mode="before")
     @classmethod
     def _split_forms(cls, value: object) -> object:
-        return tuple(filter(None, value.split(";"))) if isinstance(value, str) else value
+        return _parts(value, ";")
 
     @field_validator("metrics_config")
     @classmethod
@@ -246,6 +246,14 @@ class Settings(BaseModel):
                 "leave it out or empty to send no spans"
             )
         return value
+
+
+def _parts(value: object, separator: str) -> object:
+    """Split a variable's text, or each of a flag's; what is neither is left to the type's check."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        return value
+    return tuple(part for text in texts for part in text.split(separator) if part)
 
 
 def _is_web_address(text: str) -> bool:

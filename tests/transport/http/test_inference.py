@@ -78,10 +78,22 @@ async def test_an_image_without_a_header_is_known_by_its_first_bytes(http, engin
 
 
 @pytest.mark.parametrize(
-    ("body", "is_told"), [(b"ab", True), (b"[1]", True), (b' {"inputs": 1}', False), (b"{", False)]
+    ("body", "length", "is_told"),
+    [
+        (b"ab", None, True),
+        (b"[1]", None, True),
+        (b' {"inputs": 1}', None, False),
+        (b'\xef\xbb\xbf{"inputs": 1}', None, False),
+        ('{"inputs": 1}'.encode("utf-16"), None, False),
+        (b"{", None, False),
+        (b"", None, False),
+        (b"\xff\xd8\xff\xe0", "abc", False),
+        (b"\xff\xd8\xff\xe0", "99", False),
+    ],
 )
-async def test_a_body_that_is_neither_json_nor_an_image_is_told_so(http, body, is_told):
-    answer = await http.post("/v2/models/seg/infer", content=body)
+async def test_a_body_that_is_neither_json_nor_an_image_is_told_so(http, body, length, is_told):
+    headers = {"Inference-Header-Content-Length": length} if length else {}
+    answer = await http.post("/v2/models/seg/infer", content=body, headers=headers)
     assert answer.status_code == 400
     told = "no JSON object, and no image: a JPEG, PNG or WebP begins otherwise"
     assert (told in answer.json()["error"]) is is_told

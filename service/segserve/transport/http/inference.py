@@ -28,6 +28,9 @@ _THREAD_FROM_BYTES = 65_536
 _IMAGE_STARTS = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 """As images begin and JSON never does: kinds that are refused too, so that this is what is said."""
 
+_BEFORE_JSON = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
+"""White space, byte order marks, and the zeros of UTF-16 and UTF-32."""
+
 
 class InferEndpoint:
     """Tensors or an image in, tensors out."""
@@ -70,7 +73,7 @@ class InferEndpoint:
         try:
             return infer_codec.decode_request(RequestHead(ref, "", {}, call), body, length)
         except InvalidInput as error:
-            if body.lstrip().startswith(b"{"):
+            if length is not None or body.lstrip(_BEFORE_JSON)[:1] in {b"{", b""}:
                 raise
             raise InvalidInput(
                 f"{error.message}; the body is no JSON object, and no image: a JPEG, PNG or WebP "
