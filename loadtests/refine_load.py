@@ -1,16 +1,17 @@
 """`make bench-refine`: what refining clients cost those that refine nothing.
 
 Six clients without refinement are measured alone, then with two refining clients beside them, in
-turn, and medians taken over the rounds. The model is held to one core (``--cpu-threads 1``), and
-the CRF has the one thread of its own that the server gives it, for the other core. The refining
-clients send larger pictures; through the model, which sees all at one size, they go as the others
-do, so their share of it is lost to the six whatever a refinement costs. How much that is, a third
-measurement of each round tells: the two ask for the same pictures as often, and refine nothing.
+turn, and medians taken over the rounds. The model is held to one core: ``--cpu-threads 1`` is one
+thread for it, which is bound to the first core. Everything else is bound to the others: the CRF's
+thread, the event loop, the load generators. ``--unbound`` leaves all where the operating system
+puts them. What two clients cost that ask for the same pictures as often and refine *nothing*, a
+third measurement of each round tells.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import threading
 import time
@@ -28,6 +29,7 @@ from loadtests.server_process import ServerProcess, running_server
 from segserve.client import Client, Refine, SegmentOptions
 
 PLAIN, REFINING = 6, 2
+_MODEL_THREAD = "segserve-cpu-"
 LARGE_PX = ((1024, 768),)
 _SETTLE_S = 0.5
 _GOALS = ("ratio >= 0.9", "ratio <= 1.11")
@@ -40,6 +42,7 @@ class Plan:
     rounds: int
     seconds: float
     budget_ms: float
+    bound: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ def run(plan: Plan, models: Path) -> list[Row]:
         (image,) = payloads.write_images(folder / "large", LARGE_PX, 1)
         (body,) = payloads.write_segment_requests(small)
         with running_server(repository, "--cpu-threads", "1") as server:
+            if plan.bound:
+                _bind(server.pid)
             _plain(server, body, plan)  # what is slow at first is not measured
             for number in range(plan.rounds):
                 print(f"round {number + 1} of {plan.rounds}", flush=True)
@@ -113,6 +118,17 @@ def run(plan: Plan, models: Path) -> list[Row]:
                 with _two_more(server, image, SegmentOptions(), period_s):
                     _keep(samples, "unrefined", _plain(server, body, plan))
     return _rows({key: median(values) for key, values in samples.items()}, answers, plan)
+
+
+def _bind(server_pid: int) -> None:
+    """Give the model's thread the first core, and the others to all else, this process too."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    if not others:
+        raise SystemExit("one core: the model and the CRF cannot have one each (see --unbound)")
+    for task in Path(f"/proc/{server_pid}/task").iterdir():
+        name = (task / "comm").read_text()
+        os.sched_setaffinity(int(task.name), {first} if name.startswith(_MODEL_THREAD) else others)
+    os.sched_setaffinity(0, others)
 
 
 def _keep(samples: dict[str, list[float]], name: str, load: Load) -> None:
@@ -163,11 +179,15 @@ def main() -> None:
         default=1000.0,
         help="of a refinement; as the server takes where a request names none",
     )
+    parser.add_argument(
+        "--unbound", action="store_true", help="threads run where the operating system puts them"
+    )
     parser.add_argument("--models", type=Path, default=Path("model_repository"))
     parser.add_argument("--out", type=Path, default=Path("build/bench/refine.json"))
     arguments = parser.parse_args()
     rounds, seconds = (1, 2.0) if arguments.quick else (arguments.rounds, arguments.seconds)
-    rows = run(Plan(rounds, seconds, arguments.budget_ms), arguments.models)
+    plan = Plan(rounds, seconds, arguments.budget_ms, bound=not arguments.unbound)
+    rows = run(plan, arguments.models)
     print(table(rows))
     write(rows, arguments.out)
     print(f"rows are in {arguments.out}")

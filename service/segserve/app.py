@@ -29,7 +29,7 @@ from segserve.serving.control import ControlPolicy, ModelControl
 from segserve.serving.cpu_side import CpuSide
 from segserve.serving.engine import Engine, ServerIdentity
 from segserve.serving.loader import Loader
-from segserve.serving.refine_queue import RefineLimits, RefineQueue
+from segserve.serving.refine_queue import NICE, RefineLimits, RefineQueue
 from segserve.serving.registry import Registry
 from segserve.settings import Settings
 from segserve.transport.grpc.front import GrpcOptions
@@ -96,6 +96,7 @@ def _cpu_side(settings: Settings) -> CpuSide:
     )
     return CpuSide(
         pool=pool,
+        aside=CpuPool(refinements.threads, "segserve-aside", NICE),
         room=WaitingRoom(RoomLimits(settings.cpu_queue_size, settings.cpu_queue_bytes)),
         refinements=RefineQueue(refinements),
         worker_bytes=settings.worker_memory_bytes,
@@ -149,7 +150,7 @@ def _add_gauges(metrics: Metrics, admission: Admission, registry: Registry) -> N
             "Images that wait for an execution slot",
             ("model", "version"),
             lambda: [
-                ((name, str(version)), float(served.parts.batcher.pending()))
+                ((name, str(version)), float(served.parts.lanes.pending()))
                 for name in registry.names()
                 for version, served in registry.ready_versions(name).items()
             ],

@@ -11,6 +11,7 @@ import pytest
 
 from segserve.core.deadline import Deadline
 from segserve.core.errors import DeadlineExceeded, ShuttingDown
+from segserve.execution import cpu_pool
 from segserve.execution.cpu_pool import CpuPool, Priority
 
 
@@ -54,6 +55,24 @@ async def gated(pool):
     task = asyncio.ensure_future(pool.run(gate.wait, priority=Priority.RUN, tokens=2))
     await asyncio.sleep(0.01)
     return gate, task
+
+
+async def test_it_is_pressed_while_no_token_is_free_and_a_moment_longer(pool, monkeypatch):
+    assert not pool.pressed()
+    half = threading.Event()
+    one = asyncio.ensure_future(pool.run(half.wait, priority=Priority.RUN))
+    await asyncio.sleep(0.01)
+    assert not pool.pressed()
+    half.set()
+    await one
+    gate, blocker = await gated(pool)
+    assert pool.pressed()
+    gate.set()
+    await blocker
+    assert pool.pressed()
+    assert pool.idle()
+    monkeypatch.setattr(cpu_pool, "_MOMENT_S", 0.0)
+    assert not pool.pressed()
 
 
 async def test_finishing_goes_before_running_goes_before_preparing(pool):

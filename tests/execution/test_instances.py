@@ -157,6 +157,21 @@ async def test_a_run_on_one_core_leaves_the_others_free():
     await pool.close()
 
 
+@pytest.mark.parametrize("widens", [True, False])
+async def test_a_lone_run_has_all_cores_where_it_may(widens):
+    pool = CpuPool(2)
+    instances = Instances([FakeBackend()], 1, pool, widens=widens)
+    free = []
+
+    def look(run):
+        free.append(pool.spare())
+        return run({"x": np.zeros(1)})
+
+    await instances.run(look, alone=True)
+    assert free == [not widens]
+    await pool.close()
+
+
 async def test_bulk_batches_wait_behind_others():
     pool, gate, order = CpuPool(1), threading.Event(), []
     instances = Instances([FakeBackend()], 3, pool)

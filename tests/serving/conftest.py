@@ -82,7 +82,7 @@ class House:
         self.metrics = Metrics()
         self.registry = Registry(drain_timeout_s=5.0)
         room = WaitingRoom(RoomLimits(max_bytes=policy.get("room_bytes", 2 << 30)))
-        self.cpu = CpuSide(self.pool, room, RefineQueue(RefineLimits()))
+        self.cpu = CpuSide(self.pool, CpuPool(1), room, RefineQueue(RefineLimits()))
         loader = Loader(self.cpu, self.metrics, max_image_pixels=1_000_000, auto_complete=True)
         self.control = ModelControl(
             ControlPolicy(mode, policy.get("poll_s", 0.02), policy.get("load", ()), 2),

@@ -12,12 +12,13 @@ from segserve.serving.refine_queue import RefineLimits, RefineQueue
 
 
 async def test_closing_ends_all_threads():
-    cpu = CpuSide(CpuPool(1), WaitingRoom(), RefineQueue(RefineLimits()))
+    cpu = CpuSide(CpuPool(1), CpuPool(1), WaitingRoom(), RefineQueue(RefineLimits()))
     metrics = Metrics().model("m", "1", {})
     assert await cpu.pool.run(lambda: 1, priority=Priority.POST) == 1
     await cpu.close()
-    with pytest.raises(ShuttingDown):
-        await cpu.pool.run(lambda: 1, priority=Priority.POST)
+    for pool in (cpu.pool, cpu.aside):
+        with pytest.raises(ShuttingDown):
+            await pool.run(lambda: 1, priority=Priority.POST)
     with pytest.raises(ShuttingDown):
         await cpu.refinements.run(
             lambda stop: 1, cost_bytes=1, deadline=NO_DEADLINE, metrics=metrics

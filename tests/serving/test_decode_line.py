@@ -96,7 +96,8 @@ async def test_those_that_find_instance_and_cores_busy_are_handed_over_with_thei
         await other
     house.asked.clear()
     rest = [asyncio.create_task(house.engine.segment(image())) for _ in range(3)]
-    (batcher,) = (v.parts.batcher for v in house.registry.ready_versions("bright").values())
+    (version,) = house.registry.ready_versions("bright").values()
+    batcher = version.parts.lanes.main.batcher
     await until(lambda: batcher.pending() == 3)
     house.gate.set()
     answers = await asyncio.gather(*rest)

@@ -21,7 +21,7 @@ async def test_parts_of_a_loaded_version(open_house, repository, writers):
     assert parts.family is not None
     assert parts.labels == ("dark", "bright")
     assert parts.instances.device == "cpu"
-    assert (parts.instances.count, parts.prepared.rows) == (2, 2 * 2 * 4)
+    assert (parts.instances.count, parts.lanes.main.prepared.rows) == (2, 2 * 2 * 4)
     assert parts.inputs[0].dims == (3, -1, -1)
     assert 'nv_model_load_duration_secs{model="bright",version="1"}' in (
         house.metrics.render().decode()

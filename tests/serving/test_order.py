@@ -100,7 +100,7 @@ async def test_more_images_than_places_for_prepared_ones(house):
         await house.engine.segment(image(4 + 4 * (number % 5), **fields))
         ended.append(number)
 
-    rows = house.registry.get(ModelRef("bright")).parts.prepared.rows
+    rows = house.registry.get(ModelRef("bright")).parts.lanes.main.prepared.rows
     count = 6 * rows
     async with asyncio.timeout(30):
         await asyncio.gather(*(ask(n, priority=2 * (n < count // 2)) for n in range(count)))

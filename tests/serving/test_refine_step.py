@@ -13,8 +13,10 @@ from segserve.core.deadline import Deadline
 from segserve.core.errors import DeadlineExceeded
 from segserve.core.messages import EncodedImage, ModelRef, SegmentRequest
 from segserve.execution.cpu_pool import CpuPool, Priority
+from segserve.execution.waiting_room import WaitingRoom
 from segserve.families.family import Findings, Plan
 from segserve.observability.metrics import Metrics
+from segserve.serving.cpu_side import CpuSide
 from segserve.serving.refine_queue import RefineLimits, RefineQueue
 from segserve.serving.refine_step import Finisher
 
@@ -58,27 +60,30 @@ class HangingFamily(SlowFamily):
 
 
 @pytest.fixture
-async def pool():
-    pool = CpuPool(1)
-    yield pool
-    await pool.close()
+def pool(cpu):
+    return cpu.pool
 
 
 @pytest.fixture
-async def finish(pool):
-    queue = RefineQueue(RefineLimits())
+async def cpu():
+    cpu = CpuSide(CpuPool(1), CpuPool(1), WaitingRoom(), RefineQueue(RefineLimits()))
+    yield cpu
+    await cpu.close()
+
+
+@pytest.fixture
+async def finish(cpu):
     metrics = Metrics().model("m", "1", {})
 
     async def run(family, deadline_s=None):
         request = SegmentRequest(
             ModelRef("m", 1), EncodedImage(b""), deadline=Deadline.after(deadline_s)
         )
-        findings, seconds = await Finisher(family, pool, queue, metrics).finish(request, {}, PLAN)
+        findings, seconds = await Finisher(family, cpu, metrics).finish(request, {}, PLAN)
         assert seconds >= 0
         return findings.refined
 
-    yield run
-    await queue.close()
+    return run
 
 
 async def test_families_that_cannot_refine_say_nothing(finish):

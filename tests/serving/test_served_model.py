@@ -76,7 +76,7 @@ async def test_a_closed_version_refuses(open_house, repository, writers):
     running = asyncio.create_task(jobs[0].start(Stamps()))
     await asyncio.sleep(0)
     await running
-    await served.parts.batcher.close(NotReady("gone"))
+    await served.parts.lanes.main.batcher.close(NotReady("gone"))
     with pytest.raises(NotReady, match="gone"):
         await jobs[1].start(Stamps())
 

@@ -9,23 +9,24 @@ Work that may take seconds leaves a core to the rest.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from segserve.core.deadline import NO_DEADLINE, Deadline
 from segserve.core.errors import DeadlineExceeded, ShuttingDown
 from segserve.execution.blas import hold_blas_to
+from segserve.execution.os_threads import give_way, name_thread
 from segserve.execution.turns import Turns
 
 T = TypeVar("T")
-_NICEST = 19  # Linux knows nothing beyond
+_MOMENT_S = 0.05
 
 
 class Priority(IntEnum):
@@ -72,6 +73,7 @@ class CpuPool:
         self.cores = cores
         self._nice = nice
         self._free = cores
+        self._full_s = -inf
         self._free_for_long = max(1, cores - 1)
         self._interactive: _Lines = tuple(deque() for _ in Priority)
         self._bulk: _Lines = tuple(deque() for _ in Priority)
@@ -95,6 +97,10 @@ class CpuPool:
     def spare(self) -> bool:
         """Whether a token is free."""
         return self._free > 0
+
+    def pressed(self) -> bool:
+        """Whether all tokens are in use, or were a moment ago."""
+        return not self._free or time.monotonic() - self._full_s < _MOMENT_S
 
     def waiting(self) -> Mapping[tuple[str, str], int]:
         """Count what waits for tokens: by ``interactive`` or ``bulk``, and priority's name."""
@@ -184,16 +190,16 @@ class CpuPool:
 
     def _count(self, job: _Job, sign: int) -> None:
         """Take a job's tokens (-1), or give them back (1)."""
+        if not self._free:
+            self._full_s = time.monotonic()
         self._free += sign * job.tokens
         self._free_for_long += sign * job.tokens * job.long
 
     # --- on the threads
 
     def _work(self) -> None:
-        if self._nice and sys.platform == "linux":  # where a thread has a priority of its own
-            thread = threading.get_native_id()
-            usual = os.getpriority(os.PRIO_PROCESS, thread)
-            os.setpriority(os.PRIO_PROCESS, thread, min(usual + self._nice, _NICEST))
+        name_thread(threading.current_thread().name)
+        give_way(self._nice)
         while (job := self._jobs.get()) is not None:
             try:
                 job.result = job.work()

@@ -31,6 +31,8 @@ class Instances:
         threads of their own.
     leaves_a_core : bool
         Its runs may take seconds: with those of other such models they never hold all cores.
+    widens : bool
+        A run that has the CPU to itself may use all of the pool's cores.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class Instances:
         pool: CpuPool | None,
         *,
         leaves_a_core: bool = False,
+        widens: bool = True,
     ) -> None:
         self.count = count
         self._leaves_a_core = leaves_a_core
+        self._widens = widens and backends[0].widens
         self._backends = tuple(backends)
         self._free: SimpleQueue[Backend] = SimpleQueue()
         for backend in backends:
@@ -94,7 +98,7 @@ class Instances:
             loop = asyncio.get_running_loop()
             job = partial(self._call, work, stop, wide=True)
             return loop.run_in_executor(self._threads, job)
-        wide = alone and self._backends[0].widens and self._pool.idle()
+        wide = alone and self._widens and self._pool.idle()
         return self._pool.run(
             partial(self._call, work, stop, wide=wide),
             priority=Priority.RUN,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -95,6 +95,10 @@ class Batcher:
     def pending(self) -> int:
         """Items that wait for an instance."""
         return len(self._queues)
+
+    def row_s(self, bucket: Hashable) -> float:
+        """Give the seconds that the model runs for a row of `bucket`, as far as past runs tell."""
+        return self._times.row_s(bucket)
 
     def idle(self) -> bool:
         """Whether an item that came now would be run at once, and alone."""

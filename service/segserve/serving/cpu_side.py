@@ -17,6 +17,8 @@ class CpuSide:
     ----------
     pool : CpuPool
         The threads and the one budget of core tokens.
+    aside : CpuPool
+        Threads that give way to those of `pool`: they run what is refined where no core is free.
     room : WaitingRoom
         Images that wait to be decoded.
     refinements : RefineQueue
@@ -26,6 +28,7 @@ class CpuSide:
     """
 
     pool: CpuPool
+    aside: CpuPool
     room: WaitingRoom
     refinements: RefineQueue
     worker_bytes: int = 0
@@ -33,4 +36,5 @@ class CpuSide:
     async def close(self) -> None:
         """End the threads; what waits is refused, what runs ends."""
         await self.refinements.close()
+        await self.aside.close()
         await self.pool.close()

@@ -16,6 +16,7 @@ from segserve.execution.instances import Instances
 from segserve.execution.kernels import Kernels
 from segserve.families.factory import build_family
 from segserve.families.family import Family
+from segserve.families.refinement import Refines
 from segserve.observability.metrics import Metrics, ModelMetrics
 from segserve.ops.kernel_cache import CacheKind
 from segserve.ops.warm import WarmedKernels
@@ -24,10 +25,12 @@ from segserve.repository.layout import CLASSICAL_BACKEND
 from segserve.repository.model_config import ModelConfig
 from segserve.repository.store import LoadPlan, VersionFiles
 from segserve.scheduling.batcher import Batcher
+from segserve.scheduling.policy import BatchLimits
 from segserve.scheduling.prepared import Prepared
 from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.backend_choice import devices, inspect_model, open_backends
 from segserve.serving.cpu_side import CpuSide
+from segserve.serving.lane import Lane, Lanes, aside_limits
 from segserve.serving.limits import batch_limits, leaves_a_core
 from segserve.serving.load_threads import LoadThreads
 from segserve.serving.served_model import ServedModel, ServedParts
@@ -172,6 +175,7 @@ class Loader:
         )
         metrics = self._metrics.model(plan.name, str(version.version), dict(config.metric_tags))
         meter = ModelMeter()
+        observer = _Observer(metrics, meter)
         batch = max(1, config.max_batch_size)
         parts = ServedParts(
             ref=ModelRef(plan.name, version.version),
@@ -182,14 +186,29 @@ class Loader:
             outputs=config.output_specs(),
             family=opened.family,
             instances=instances,
-            batcher=Batcher(instances, limits, _Observer(metrics, meter), opened.row_s),
-            prepared=Prepared(2 * limits.instances * batch),
-            slabs=SlabAllocator(batch),
+            lanes=Lanes(
+                Lane(
+                    Batcher(instances, limits, observer, opened.row_s),
+                    Prepared(2 * limits.instances * batch),
+                    SlabAllocator(batch),
+                ),
+                self._aside(opened, limits, observer) if on_cpu else None,
+            ),
             cpu=self._cpu,
             metrics=metrics,
             meter=meter,
         )
         return ServedModel(parts)
+
+    def _aside(self, opened: _Opened, limits: BatchLimits, observer: _Observer) -> Lane | None:
+        """Give the lane aside, where images are refined and threads may share the backend."""
+        refines = opened.family is not None and isinstance(opened.family, Refines)
+        if not (refines and opened.backends[0].reentrant):
+            return None
+        threads = self._cpu.aside
+        instances = Instances(opened.backends, 1, threads, widens=False)
+        batcher = Batcher(instances, aside_limits(limits), observer, opened.row_s)
+        return Lane(batcher, Prepared(2 * threads.cores), SlabAllocator(1), decodes=True)
 
 
 def _tell_warmed(warmed: WarmedKernels, *, first: bool) -> None:

@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 _MAX_WAITING = 64
 _MAX_BYTES = 1 << 30
-_NICE = 10
+NICE = 10
+"""How much a refinement's threads give way: beside a thread that does not, they get a tenth."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class RefineQueue:
 
     def __init__(self, limits: RefineLimits) -> None:
         self._limits = limits
-        self._threads = CpuPool(limits.threads, "segserve-refine", _NICE)
+        self._threads = CpuPool(limits.threads, "segserve-refine", NICE)
         self._watches: set[_Watch] = set()
         self._count = 0
         self._bytes = 0

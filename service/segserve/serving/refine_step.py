@@ -11,12 +11,12 @@ from segserve.core.deadline import Deadline
 from segserve.core.errors import DeadlineExceeded
 from segserve.core.messages import SegmentRequest
 from segserve.core.tensor import Tensors
-from segserve.execution.cpu_pool import CpuPool, Priority
+from segserve.execution.cpu_pool import Priority
 from segserve.families.family import Family, Findings, Plan
 from segserve.families.refinement import Refines
 from segserve.observability.metrics import ModelMetrics
+from segserve.serving.cpu_side import CpuSide
 from segserve.serving.image_steps import finish_image
-from segserve.serving.refine_queue import RefineQueue
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,12 @@ class Finisher:
     Parameters
     ----------
     family : Family
-    pool : CpuPool
-    queue : RefineQueue
+    cpu : CpuSide
     metrics : ModelMetrics
     """
 
     family: Family
-    pool: CpuPool
-    queue: RefineQueue
+    cpu: CpuSide
     metrics: ModelMetrics
 
     @cached_property
@@ -44,9 +42,13 @@ class Finisher:
         self, request: SegmentRequest, plan: Plan
     ) -> Callable[[Tensors], tuple[Findings, float]] | None:
         """Give the whole last step as blocking work on the outputs; None where it refines."""
-        if self._budget_s(request) is not None:
+        if self.refines(request):
             return None
         return partial(finish_image, self.family, plan, request.options)
+
+    def refines(self, request: SegmentRequest) -> bool:
+        """Whether the answer to `request` is to be refined."""
+        return self._budget_s(request) is not None
 
     def _budget_s(self, request: SegmentRequest) -> float | None:
         return None if self._refines is None else self._refines.refine_budget_s(request.options)
@@ -75,7 +77,7 @@ class Finisher:
             if found is not None:
                 return found, time.perf_counter() - start_s
         work_unrefined = partial(finish_image, self.family, plan, request.options, outputs)
-        findings, post_s = await self.pool.run(
+        findings, post_s = await self.cpu.pool.run(
             work_unrefined, priority=Priority.POST, bulk=bulk, deadline=request.deadline
         )
         if budget_s is None:
@@ -86,13 +88,13 @@ class Finisher:
         """Refine; None where it did not fit or did not end in its budget."""
         deadline = Deadline.after(budget_s).sooner(work.request.deadline)
         try:
-            cost_bytes = await self.pool.run(
+            cost_bytes = await self.cpu.aside.run(
                 work.cost_bytes, priority=Priority.POST, bulk=bulk, deadline=deadline
             )
         except DeadlineExceeded:
             self.metrics.refine_skipped("budget")
             return None
-        return await self.queue.run(
+        return await self.cpu.refinements.run(
             work, cost_bytes=cost_bytes, deadline=deadline, metrics=self.metrics, bulk=bulk
         )
 

@@ -26,15 +26,14 @@ from segserve.observability.metrics import ModelMetrics
 from segserve.observability.tracing import Stamps
 from segserve.repository.model_config import ModelConfig
 from segserve.scheduling.batch import stack
-from segserve.scheduling.batcher import Batcher, BatchResult, Item
+from segserve.scheduling.batcher import BatchResult, Item
 from segserve.scheduling.ordering import Ordering
-from segserve.scheduling.prepared import Prepared
-from segserve.scheduling.slab import SlabAllocator
 from segserve.serving.cpu_side import CpuSide
 from segserve.serving.decode_line import decode_line
 from segserve.serving.image_steps import image_bytes, prepare_image
 from segserve.serving.image_tensors import carries_images, to_segment_requests, to_tensors
 from segserve.serving.job import Answer, Job, Look
+from segserve.serving.lane import Lanes
 from segserve.serving.outputs_size import OutputsSize
 from segserve.serving.refine_step import Finisher
 from segserve.serving.region_ids import region_ids
@@ -68,9 +67,7 @@ class ServedParts:
     outputs: tuple[TensorSpec, ...]
     family: Family | None
     instances: Instances
-    batcher: Batcher
-    prepared: Prepared
-    slabs: SlabAllocator
+    lanes: Lanes
     cpu: CpuSide
     metrics: ModelMetrics
     meter: ModelMeter
@@ -87,16 +84,16 @@ class ServedModel:
     def __init__(self, parts: ServedParts) -> None:
         self.parts = parts
         self._batched = parts.config.max_batch_size > 0
+        self._batcher = parts.lanes.main.batcher
         self._on_cpu = parts.instances.device == "cpu"
         self._outputs = OutputsSize(parts.outputs)
         self._ordering = Ordering()
         self._finisher: Finisher | None = None
         if parts.family is not None:
-            cpu = parts.cpu
-            self._finisher = Finisher(parts.family, cpu.pool, cpu.refinements, parts.metrics)
+            self._finisher = Finisher(parts.family, parts.cpu, parts.metrics)
 
     def _is_bulk(self, request: InferRequest | SegmentRequest) -> bool:
-        return self.parts.batcher.limits.is_bulk(request.priority)
+        return self._batcher.limits.is_bulk(request.priority)
 
     def _job(
         self,
@@ -105,7 +102,7 @@ class ServedModel:
         request: InferRequest | SegmentRequest,
     ) -> Job[Answer]:
         """Make a job; where order is preserved, its place is taken when it is started."""
-        if self.parts.batcher.limits.preserve_ordering:
+        if self._batcher.limits.preserve_ordering:
             start = partial(self._ordering.in_turn, start)
         return Job(cost_bytes, start, self._is_bulk(request))
 
@@ -165,7 +162,7 @@ class ServedModel:
             )
             for row in range(rows)
         ]
-        return await self.parts.batcher.submit_all(items)
+        return await self._batcher.submit_all(items)
 
     async def _infer_images(
         self, request: InferRequest, looks: Sequence[Look], stamps: Stamps
@@ -258,17 +255,19 @@ class ServedModel:
         parts, request, plan = self.parts, look.request, look.plan
         bulk = self._is_bulk(request)
         parts.metrics.padded(plan.padding_ratio)
+        pool, bucket = parts.cpu.pool, tuple(sorted(plan.inputs_shapes.items()))
+        refined = look.finisher.refines(request)
+        lane = parts.lanes.choose(pool, bucket, refined=refined)
         with (
             parts.cpu.room.enter(look.cost_bytes, bulk=bulk) as place,
-            await parts.prepared.row(request.deadline, bulk=bulk),
+            await lane.prepared.row(request.deadline, bulk=bulk),
         ):
-            rows = parts.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
+            rows = lane.slabs.row(plan.inputs_shapes, plan.inputs_dtypes)
             prepare = partial(prepare_image, look.finisher.family, request.image, plan, rows)
-            pool, batcher = parts.cpu.pool, parts.batcher
-            line = decode_line(plan, pool, batcher) if self._on_cpu else Priority.PRE
+            line = decode_line(plan, pool, lane) if self._on_cpu else Priority.PRE
             item = Item(
                 inputs=rows,
-                bucket=tuple((n, a.shape) for n, a in sorted(rows.items())),
+                bucket=bucket,
                 deadline=request.deadline,
                 queue_timeout_us=request.queue_timeout_us,
                 priority=request.priority,
@@ -276,17 +275,16 @@ class ServedModel:
                 then=look.finisher.unrefined(request, plan) if look.ends_in_slot else None,
             )
             if line is None:
-                result = await batcher.submit(item)
+                result = await lane.batcher.submit(item)
                 return *result.begun, result
             digest, decode_s = await pool.run(
                 prepare, priority=line, bulk=bulk, deadline=request.deadline
             )
             place.release()
             stamps.ended_now("decode", decode_s)
-            return digest, decode_s, await batcher.submit(item)
+            return digest, decode_s, await lane.batcher.submit(item)
 
     async def close(self, reason: ServiceError, timeout_s: float) -> None:
         """Let what runs end, bounded, fail what waits, and free the model."""
-        await self.parts.batcher.drain(timeout_s)
-        await self.parts.batcher.close(reason)
+        await self.parts.lanes.close(reason, timeout_s)
         await self.parts.instances.close()
